@@ -66,7 +66,7 @@ folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service u
 
 # The other modules: gen is for callers, who need little; the rest has dependencies that the gateway does
 # not have. examples/go is none of them: it needs the package of make sdk.
-MODULES := gen bench tools tools/conformance tools/conformance/reference
+MODULES := gen bench tools tools/dashboard tools/conformance tools/conformance/reference
 
 # Misspelt words that stay: two are in Samsara's values, and tests look for two.
 MISSPELT := celcius,nmae,occurance,vehicels
@@ -175,6 +175,16 @@ test: deps-test $(PROGRAMS) ## run all tests with the race detector, except thos
 	$(TEST) CGO_ENABLED=1 tools/race.sh -timeout 15m $(TESTFLAGS)
 	$(TEST) go -C bench test $(TESTFLAGS) ./...
 	go -C tools test $(TESTFLAGS) ./...
+	go -C tools/dashboard test $(TESTFLAGS) ./...
+
+.PHONY: test-rules
+test-rules: deps-test ## check the rules for Prometheus and run their unit tests by promtool
+	promtool check rules deploy/prometheus/rules.yaml
+	promtool test rules deploy/prometheus/tests.yaml
+
+.PHONY: test-incidents
+test-incidents: deps-test $(PROGRAMS) ## stage eight incidents with the gateway and a Prometheus, and print how long each alert takes
+	$(TEST) SAMSARA_TEST_INCIDENTS=1 go test -count 1 -v -timeout 15m -run '^TestIncidents_' $(TESTFLAGS) ./cmd/gateway
 
 .PHONY: test-time
 test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile
@@ -224,8 +234,8 @@ flake-full: ## run all tests 3 times beside two busy loops, and print how often 
 	tools/flake.sh 3 test test-root test-time
 
 .PHONY: ci-full
-ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for ten languages, the packages, the examples in all languages, the snippets of docs/languages.md, fuzz each target, replace old replicas under load and soak for minutes
-	.ci/run conformance test-sdk test-languages test-packages examples snippets fuzz test-upgrade soak-short
+ci-full: ## run .ci/run, the cases of gRPC conformance, Samsara's SDKs, protoc for ten languages, the packages, the examples in all languages, the snippets of docs/languages.md, fuzz each target, stage incidents, replace old replicas under load and soak for minutes
+	.ci/run conformance test-sdk test-languages test-packages examples snippets fuzz test-incidents test-upgrade soak-short
 
 .PHONY: conformance
 conformance: bin/conformance ## run the cases of connectrpc.com/conformance against its reference service behind the gateway's gRPC server
@@ -320,6 +330,11 @@ checklocked: bin/locked ## fail if a ...Locked method is called without a lock h
 docs: bin/gateway bin/grpcurl ## rewrite the settings and areas in docs/, what its commands print, and the golden help; then read the diff
 	go test ./internal/config -run '^TestDocs_settings$$' -update
 	$(TEST) go test ./cmd/gateway -run '^(TestDocs_areas|TestDocs_commands|TestScripts_all)$$' -update
+
+.PHONY: dashboard
+dashboard: ## write deploy/grafana/dashboard.json from tools/dashboard
+	go -C tools/dashboard run . >'$(BIN)/dashboard.json'
+	mv '$(BIN)/dashboard.json' deploy/grafana/dashboard.json
 
 .PHONY: arrows
 arrows: ## print which files of the package PKG= use names of which others, in the reading order ORDER=
@@ -423,5 +438,5 @@ deps-test-packages: ## install what test-packages needs on the machine, or list 
 	@tools/deps.sh $(sort $(foreach package,$(PACKAGES),$(NEEDS_$(package))) $(if $(filter image,$(PACKAGES)),$(NEEDS_cpp)))
 
 .PHONY: deps-test
-deps-test: ## install what the tests need on the machine (git, curl, a C compiler, redis-server), or list what is missing
-	@tools/deps.sh git curl cc redis-server
+deps-test: ## install what the tests need on the machine (git, curl, a C compiler, redis-server, promtool, prometheus), or list what is missing
+	@tools/deps.sh git curl cc redis-server promtool prometheus

@@ -78,6 +78,8 @@ type Config struct {
 	// Requests is the memory of requests that are being read. Each call takes MaxRequestBytes of it
 	// until its request is there. nil: 64 MiB, or 4 times MaxRequestBytes if that is more.
 	Requests *lease.Pool
+	// Finished is called with each call that has ended, on its goroutine; it must not keep f.
+	Finished func(ctx context.Context, f *Finished)
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status that its
 	// caller sees. A unary interceptor is given nil as the request: the request is decoded later, so that
 	// interceptors also see calls whose request cannot be decoded.

@@ -167,5 +167,5 @@
 //
 // In the order in which they are to be read: server, config, operations, organization, interceptors, gate, ends,
 // accepted, connections, audit, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback,
-// log, reflection.
+// log, finished, reflection.
 package service

@@ -43,6 +43,7 @@ type edge struct {
 	presenter
 	served          methods
 	defaultDeadline time.Duration
+	finished        func(ctx context.Context, f *Finished)
 	calls           calls
 	organizations   Organizations
 	gate            *gate
@@ -56,6 +57,7 @@ func newEdge(c Config, organizations Organizations, stopping context.Context) *e
 	return &edge{
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
 		calls:         calls{limit: int64(c.MaxConcurrentCalls)},
+		finished:      c.Finished,
 		organizations: organizations,
 		gate:          g,
 		audit:         c.Audit,
@@ -119,7 +121,7 @@ func (e *edge) refuse(ctx context.Context, line *logLine) error {
 }
 
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	line := newLogLine(e.logger, info.FullMethod)
+	line := newLogLine(e.logger, e.finished, info.FullMethod)
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
 			return nil, e.refuse(ctx, line)
@@ -161,7 +163,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 }
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	line := newLogLine(e.logger, info.FullMethod)
+	line := newLogLine(e.logger, e.finished, info.FullMethod)
 	line.refused = info.FullMethod == unknownName
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {

@@ -17,6 +17,7 @@ import (
 // goroutine.
 type logLine struct {
 	logger    *slog.Logger
+	told      func(ctx context.Context, f *Finished)
 	method    string
 	start     time.Time
 	attempts  int
@@ -43,8 +44,8 @@ type logLine struct {
 
 type logLineKey struct{}
 
-func newLogLine(logger *slog.Logger, fullMethod string) *logLine {
-	return &logLine{logger: logger, method: fullMethod, start: time.Now()}
+func newLogLine(logger *slog.Logger, told func(context.Context, *Finished), fullMethod string) *logLine {
+	return &logLine{logger: logger, told: told, method: fullMethod, start: time.Now()}
 }
 
 // lineOf returns the line of the call that ctx belongs to.
@@ -100,6 +101,8 @@ func (l *logLine) name() string {
 // finish logs the call, whose context is ctx and which ended with err.
 func (l *logLine) finish(ctx context.Context, err error) {
 	code := status.Code(err)
+	duration := time.Since(l.start)
+	l.finished(ctx, code, duration)
 	level := level(l.method, code)
 	if !l.logger.Enabled(ctx, level) {
 		return
@@ -107,7 +110,7 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	attrs := []slog.Attr{
 		slog.String("method", l.method),
 		slog.String("code", code.String()),
-		slog.Duration("duration", time.Since(l.start)),
+		slog.Duration("duration", duration),
 	}
 	if from, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer", from.Addr.String()))

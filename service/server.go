@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -141,6 +143,22 @@ func New(cfg Config) (*Server, error) {
 // feeds returns the hub that all streams which follow a feed share.
 func (c Config) feeds() *feed.Hub {
 	return feed.New(feed.Config{Memory: c.Answers, Readers: c.Streams.FeedReaders, Panicked: presenter{c.Logger}.panicked})
+}
+
+// Feeds returns how far the feeds are behind that streams follow, by organization, which is the Tenant of each, and
+// method.
+func (s *Server) Feeds() []feed.Lag {
+	type key struct{ organization, method string }
+	of := make(map[key]feed.Lag)
+	for _, lag := range s.feeds.Lags() {
+		lag.Tenant, _, _ = strings.Cut(lag.Tenant, "\n") // without the generation
+		k := key{lag.Tenant, lag.Operation}
+		lag.Readers += of[k].Readers
+		lag.Followers += of[k].Followers
+		lag.Behind = max(lag.Behind, of[k].Behind)
+		of[k] = lag
+	}
+	return slices.Collect(maps.Values(of))
 }
 
 // RegisterService implements grpc.ServiceRegistrar for services other than the operations', such as grpc's

@@ -4,7 +4,7 @@
 #
 #	tools/deps.sh NEED...
 #
-# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, node,
+# A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, promtool, prometheus, node,
 # npm, python3 (with venv), protoc (with the well-known types), grpc-plugins (of protoc), openssl, cargo, javac, mvn,
 # cmake, c++, grpc++ (with its plugin of protoc), mcs (a compiler of C#), php or ruby.
 set -euo pipefail
@@ -34,6 +34,7 @@ packages() {
 	mvn) echo maven ;;
 	node) echo nodejs ;;
 	php) echo php-cli ;;
+	promtool) echo prometheus ;;
 	protoc) echo protobuf-compiler libprotobuf-dev ;;
 	python3) echo python3 python3-venv ;;
 	*) echo "$1" ;;
@@ -60,12 +61,16 @@ if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
 fi
 echo "installing what is missing: $list" >&2
 # A server that the package starts is not wanted: the tests start their own.
-had_redis=$(command -v redis-server || :)
+had_redis=$(command -v redis-server || :) had_prometheus=$(command -v prometheus || :)
 "${as_root[@]}" apt-get update
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${wanted[@]}"
 if [[ -z $had_redis ]] && command -v redis-server >/dev/null; then
 	"${as_root[@]}" service redis-server stop >/dev/null 2>&1 || :
 	"${as_root[@]}" update-rc.d redis-server disable >/dev/null 2>&1 || :
+fi
+if [[ -z $had_prometheus ]] && command -v prometheus >/dev/null; then
+	"${as_root[@]}" service prometheus stop >/dev/null 2>&1 || :
+	"${as_root[@]}" update-rc.d prometheus disable >/dev/null 2>&1 || :
 fi
 for need in "$@"; do
 	has "$need" || { echo "$(names "$need") is still missing after apt-get install ${wanted[*]}" >&2; exit 1; }

@@ -36,17 +36,19 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	if held {
 		return nil, nil
 	}
-	seen := Attempt{Method: req.Method, Template: req.op.template, Status: got.status, Duration: time.Since(began)}
+	seen := Attempt{Method: req.Method, Template: req.op.template, Operation: req.op.name, Status: got.status, Duration: time.Since(began)}
 	if failure != nil {
 		seen.Status, seen.Reason = failure.HTTPStatus, failure.ReasonText()
-	}
-	if a.observer != nil {
-		a.observer.ObserveAttempt(ctx, seen)
 	}
 	var resp *Response
 	if failure == nil {
 		got.body, got.lease = b.bytes, b.lease
+		whole := time.Now()
 		resp, failure = translate(req.op, &got)
+		seen.Translation = time.Since(whole)
+	}
+	if a.observer != nil {
+		a.observer.ObserveAttempt(ctx, seen)
 	}
 	if failure == nil {
 		if resp.Lease != nil {

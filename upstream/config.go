@@ -61,6 +61,8 @@ type Config struct {
 	Observer Observer
 	// ReadObserver is told of every read. Default none.
 	ReadObserver ReadObserver
+	// RetryObserver is told of every attempt that failed by what may pass. Default none.
+	RetryObserver RetryObserver
 	// Logger gets a debug line for each failed attempt, a warning if a circuit opens, and an
 	// informational line when it has closed again. Default none.
 	Logger *slog.Logger
@@ -131,12 +133,15 @@ type TransportConfig struct {
 // Attempt is one HTTP attempt as an Observer sees it.
 type Attempt struct {
 	Method, Template string
+	// Operation is the full method, without the slash in front, of the operation of the API, or PassthroughOperation.
+	Operation string
 	// Status is the HTTP status, 0 if there was no response.
 	Status int
 	// Reason is the Error's reason, empty if a 2XX response was read to its end.
 	Reason string
-	// Duration is the time from connecting to the last byte of the body.
-	Duration time.Duration
+	// Duration is the time from connecting to the last byte of the body, and Translation that from there to the
+	// message, 0 if no 2XX response was read to its end.
+	Duration, Translation time.Duration
 }
 
 // Observer is told of every attempt, concurrently.
@@ -169,6 +174,19 @@ type Read struct {
 // an error, unless it was in the cache.
 type ReadObserver interface {
 	ObserveRead(ctx context.Context, r Read)
+}
+
+// Retry says what became of a request after an attempt of it that failed by what may pass.
+type Retry struct {
+	// Status is the HTTP status of that attempt, 0 if there was no response.
+	Status int
+	// Refused is why there is no further attempt, one of NotRepeatedReasons; empty: there is one.
+	Refused string
+}
+
+// RetryObserver is told whether attempts are repeated, concurrently.
+type RetryObserver interface {
+	ObserveRetry(ctx context.Context, r Retry)
 }
 
 func withDefaults(cfg Config) Config {

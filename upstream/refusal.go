@@ -26,6 +26,13 @@ const (
 	notWanted = "cancelled"
 )
 
+// NotRepeatedReasons returns all values of Error.NotRepeated that are not empty.
+func NotRepeatedReasons() []string {
+	return []string{
+		notAttempts, notCertificate, notCircuit, notDeadline, notMemory, notQuota, notRepeatable, notRetryBudget, notToken,
+	}
+}
+
 // refusal is why there is no attempt, or no further one. It is no verdict: the caller is still told what
 // the upstream or the network said before. Only retry uses it.
 type refusal struct {

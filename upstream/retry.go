@@ -35,6 +35,8 @@ type retry struct {
 	policy RetryPolicy
 	tokens Tokens
 	header *authorizer
+	// observer is told what becomes of failures; nil: nobody is.
+	observer RetryObserver
 }
 
 // history is what became of the attempts of a request so far.
@@ -70,11 +72,27 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 		}
 		if failure != nil {
 			h.add(failure)
-			if rest, refused = r.again(ctx, req, &h, with.token); refused == nil {
+			rest, refused = r.again(ctx, req, &h, with.token)
+			r.observe(ctx, failure, refused)
+			if refused == nil {
 				continue
 			}
 		}
 		return nil, h.end(req, refused.conclude(h.verdict))
+	}
+}
+
+// observe tells the observer what follows a failure, if there was something to repeat and the caller still waits.
+func (r *retry) observe(ctx context.Context, failure *Error, refused *refusal) {
+	seen := Retry{Status: failure.HTTPStatus}
+	if refused != nil {
+		seen.Refused = refused.reason
+		if refused.reason == "" || refused.reason == notWanted {
+			return
+		}
+	}
+	if r.observer != nil {
+		r.observer.ObserveRetry(ctx, seen)
 	}
 }
 

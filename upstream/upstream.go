@@ -48,7 +48,9 @@ func New(cfg Config) (*Client, error) {
 		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
 	}
 	c.admit = newAdmit(&cfg, &c.attempt)
-	c.retry = retry{next: &c.admit, policy: cfg.Retry, tokens: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader())}
+	c.retry = retry{
+		next: &c.admit, policy: cfg.Retry, tokens: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader()), observer: cfg.RetryObserver,
+	}
 	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
 	c.cache = cache{next: &c.share, tokens: cfg.Token, observer: cfg.ReadObserver}
 	if err := c.cache.open(cfg.CacheBytes); err != nil {

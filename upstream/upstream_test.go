@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -307,15 +308,64 @@ func TestObserver_everyAttempt(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []upstream.Attempt{
-			{Method: "GET", Template: "/things/{id}", Status: 503, Reason: "SERVICE_UNAVAILABLE"},
-			{Method: "GET", Template: "/things/{id}", Reason: "UPSTREAM_RESET"},
-			{Method: "GET", Template: "/things/{id}", Status: 200, Reason: "UPSTREAM_TRUNCATED"},
-			{Method: "GET", Template: "/things/{id}", Status: 200, Duration: time.Second},
+			{Method: "GET", Template: "/things/{id}", Operation: "/things/{id}", Status: 503, Reason: "SERVICE_UNAVAILABLE"},
+			{Method: "GET", Template: "/things/{id}", Operation: "/things/{id}", Reason: "UPSTREAM_RESET"},
+			{Method: "GET", Template: "/things/{id}", Operation: "/things/{id}", Status: 200, Reason: "UPSTREAM_TRUNCATED"},
+			{Method: "GET", Template: "/things/{id}", Operation: "/things/{id}", Status: 200, Duration: time.Second},
 		}
 		if diff := cmp.Diff(want, seen.attempts); diff != "" {
 			t.Errorf("attempts (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// retries is a RetryObserver.
+type retries struct{ seen []upstream.Retry }
+
+func (r *retries) ObserveRetry(_ context.Context, seen upstream.Retry) { r.seen = append(r.seen, seen) }
+
+func TestRetryObserver_whatFollowsAFailure(t *testing.T) {
+	t.Parallel()
+	gone := answer(503, "")
+	for name, test := range map[string]struct {
+		req     *request
+		answers []http.HandlerFunc
+		want    []upstream.Retry
+	}{
+		"it is repeated":               {get("/things/1"), []http.HandlerFunc{gone, answer(200, `{}`)}, []upstream.Retry{{Status: 503}}},
+		"until there are enough":       {get("/things/1"), []http.HandlerFunc{gone, gone}, []upstream.Retry{{Status: 503}, {Status: 503, Refused: "attempts"}}},
+		"a write is not":               {post(`{}`), []http.HandlerFunc{answer(504, "")}, []upstream.Retry{{Status: 504, Refused: "not_repeatable"}}},
+		"what would not pass is none":  {get("/things/1"), []http.HandlerFunc{answer(404, "")}, nil},
+		"nor is what succeeds at once": {get("/things/1"), []http.HandlerFunc{answer(200, `{}`)}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var told retries
+				client := newFake(t, test.answers...).client(func(cfg *upstream.Config) {
+					cfg.Retry.MaxAttempts, cfg.RetryObserver = 2, &told
+				})
+				_, _ = client.Do(t.Context(), test.req) // The answer is no part of this.
+				if diff := cmp.Diff(test.want, told.seen); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// TestNotRepeatedReasons_areDocumented compares them with the page about errors.
+func TestNotRepeatedReasons_areDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range upstream.NotRepeatedReasons() {
+		if !strings.Contains(string(text), "`"+reason+"`") {
+			t.Errorf("docs/errors.md does not have %s", reason)
+		}
+	}
 }
 
 func TestLogger_noPersonalData(t *testing.T) {

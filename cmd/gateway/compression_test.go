@@ -135,7 +135,7 @@ func TestCompression_gzipRequest(t *testing.T) {
 	if _, compressed := unframed(t, answer.body); compressed {
 		t.Error("an answer is compressed for a client that did not ask for it")
 	}
-	if sum := metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="OK"`); sum != 2 {
+	if sum := metric(t, at.Admin, "samsara_gateway_calls_total", `/ListVehicles"`, `code="OK"`); sum != 2 {
 		t.Errorf("%v calls were counted, want 2", sum)
 	}
 }
@@ -174,7 +174,7 @@ func TestCompression_bomb(t *testing.T) {
 	}
 	all.Wait()
 	eventually(t, "all calls are counted", func() bool { // They are counted after the answer was sent.
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="ListVehicles"`, `grpc_code="ResourceExhausted"`) == bombs
+		return metric(t, at.Admin, "samsara_gateway_calls_total", `/ListVehicles"`, `code="ResourceExhausted"`) == bombs
 	})
 	eventually(t, "bombs are logged", func() bool { // At most ten lines a second are.
 		lines, _, _ := p.log()

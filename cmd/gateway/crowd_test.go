@@ -105,7 +105,7 @@ func TestConcurrentCalls_ofManyConnections(t *testing.T) {
 	eventually(t, "all calls beyond the limit are refused", func() bool { return refused.Load() == connections*each-limit })
 	eventually(t, "the other calls are at the upstream", func() bool { return upstream.waiting.Load() == limit })
 	eventually(t, "all refused calls are counted", func() bool { // They are counted after the answer was sent.
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="ResourceExhausted"`) == connections*each-limit
+		return metric(t, at.Admin, "samsara_gateway_calls_total", `code="ResourceExhausted"`) == connections*each-limit
 	})
 
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
@@ -164,7 +164,7 @@ func TestTime_callsOfALostClient(t *testing.T) {
 			}
 			c := raw.start(t)
 			eventually(t, "all calls have begun", func() bool {
-				return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="ListVehicles"`) == limit &&
+				return metric(t, at.Admin, "samsara_gateway_running_calls") == limit &&
 					(half || upstream.waiting.Load() == limit)
 			})
 			c.reset()

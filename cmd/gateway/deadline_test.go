@@ -26,7 +26,7 @@ func startSlow(t *testing.T, args ...string) (*process, logLine) {
 // handled returns how many calls of a method ended with a code.
 func handled(t *testing.T, admin, method string, code codes.Code) int {
 	t.Helper()
-	return int(metric(t, admin, "grpc_server_handled_total", `grpc_method="`+method+`"`, `grpc_code="`+code.String()+`"`))
+	return int(metric(t, admin, "samsara_gateway_calls_total", `/`+method+`"`, `code="`+code.String()+`"`))
 }
 
 // TestTime_deadlineExpiredNotCancelled has deadlines of clients expire. A grpc client then resets the
@@ -75,7 +75,7 @@ func TestTime_deadlineExpiredNotCancelled(t *testing.T) {
 			}
 			all.Wait()
 			eventually(t, "all calls have ended", func() bool {
-				return metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="`+test.method+`"`) == metric(t, at.Admin, "grpc_server_started_total", `grpc_method="`+test.method+`"`)
+				return metric(t, at.Admin, "samsara_gateway_running_calls") == 0
 			})
 			canceled, expired := handled(t, at.Admin, test.method, codes.Canceled), handled(t, at.Admin, test.method, codes.DeadlineExceeded)
 			t.Logf("%d calls were counted as cancelled, %d as expired", canceled, expired)
@@ -102,7 +102,7 @@ func TestDeadline_cancelledBefore(t *testing.T) {
 		var call sync.WaitGroup
 		call.Go(func() { _ = getContact(conn)(ctx, n) })
 		eventually(t, "the call runs", func() bool {
-			return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="GetContact"`) == float64(n+1)
+			return metric(t, at.Admin, "samsara_gateway_calls_total", `/GetContact"`)+metric(t, at.Admin, "samsara_gateway_running_calls") == float64(n+1)
 		})
 		cancel()
 		call.Wait()

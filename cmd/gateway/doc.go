@@ -31,7 +31,6 @@
 // # Files
 //
 // In the order in which they are to be read: main, serve, organizations, files, certificates, callers, settings, memory,
-// log, stray,
-// sandbox, endpoints, explain, protos, quota, policy, version. main picks a command, serve makes a gateway and
+// metrics, log, stray, sandbox, endpoints, explain, protos, quota, policy, version. main picks a command, serve makes a gateway and
 // stops it, and from sandbox on each file is another command. Most tests here run the real binary as a process.
 package main

@@ -103,8 +103,9 @@ func TestGateway_probesMetricsAndCalls(t *testing.T) {
 	}
 	_, text := get(t, "http://"+at.Admin+"/metrics", "")
 	for _, want := range []string{
-		`grpc_server_handled_total{grpc_code="OK",grpc_method="ListVehicles",grpc_service="samsara_gateway.vehicles.v1.VehiclesService",grpc_type="unary"} 1`,
-		`samsara_gateway_upstream_attempts_total{class="2xx",method="GET",organization="default",template="/fleet/vehicles"} 1`,
+		`samsara_gateway_calls_total{code="OK",operation="VehiclesService/ListVehicles"} 1`,
+		`samsara_gateway_upstream_attempts_total{class="2xx",organization="default"} 1`,
+		`samsara_gateway_operation_upstream_attempts_total{operation="VehiclesService/ListVehicles"} 1`,
 		`samsara_gateway_build_info{`,
 	} {
 		if !strings.Contains(text, want) {
@@ -400,7 +401,7 @@ func TestSIGTERM_callsBeyondTheGracePeriod(t *testing.T) {
 func awaitInFlight(t *testing.T, admin string) {
 	t.Helper()
 	eventually(t, "a call begins", func() bool {
-		return metric(t, admin, "grpc_server_started_total", `grpc_method="ListVehicles"`) == 1
+		return metric(t, admin, "samsara_gateway_running_calls") == 1
 	})
 }
 
@@ -437,6 +438,12 @@ func metric(t *testing.T, admin, name string, labels ...string) float64 {
 		sum += n
 	}
 	return sum
+}
+
+// inFlight returns the memory of answers that are under way.
+func inFlight(t *testing.T, admin string) float64 {
+	t.Helper()
+	return metric(t, admin, "samsara_gateway_memory_bytes") - metric(t, admin, "samsara_gateway_memory_bytes", `holder="requests"`)
 }
 
 // output runs a client program and returns what it printed on standard output and error.

@@ -107,7 +107,7 @@ func TestTime_memoryFreedWhenAClientEnds(t *testing.T) {
 					own, trust = append(flags[:len(flags):len(flags)], "--tls-cert-file="+certFile, "--tls-key-file="+keyFile), certFile
 				}
 				_, at := startBefore(t, own)
-				held := func() float64 { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") }
+				held := func() float64 { return inFlight(t, at.Admin) }
 				header, least := []string{"samsara-cache", "no-store"}, kind.least
 				if transport.gzip {
 					// A compressed answer may count with its compressed size.
@@ -329,7 +329,7 @@ func TestTime_unreadAnswersHurtNobodyElse(t *testing.T) {
 					conns = append(conns, raw.start(t))
 				}
 				eventually(t, "the clients hold memory", func() bool {
-					return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") > 16<<20
+					return inFlight(t, at.Admin) > 16<<20
 				})
 				other.served(t, 20, 2<<10, 100*time.Millisecond)
 				if clients < 30 {
@@ -458,7 +458,7 @@ func TestTime_deadlineEndsTheCall(t *testing.T) {
 // handledVehicles returns how many calls of the vehicles service have ended.
 func handledVehicles(t *testing.T, admin string) float64 {
 	t.Helper()
-	return metric(t, admin, "grpc_server_handled_total", `grpc_service="samsara_gateway.vehicles.v1.VehiclesService"`)
+	return metric(t, admin, "samsara_gateway_calls_total", `grpc_service="samsara_gateway.vehicles.v1.VehiclesService"`)
 }
 
 // mostResident is the most resident memory of a gateway at its defaults while clients send requests that

@@ -72,7 +72,7 @@ func TestConcurrentCalls_beyondTheBound(t *testing.T) {
 		t.Errorf("%v calls were counted as refused, want %d", got, more)
 	}
 	eventually(t, "all refused calls are counted", func() bool { // They are counted after the answer was sent.
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_code="ResourceExhausted"`) == more
+		return metric(t, at.Admin, "samsara_gateway_calls_total", `code="ResourceExhausted"`) == more
 	})
 	lines, text, _ := p.log()
 	if n := count(lines, "call refused", codes.ResourceExhausted); n < 1 || n > more/2 {

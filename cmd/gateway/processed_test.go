@@ -358,7 +358,7 @@ func TestProcessed_noRoomForTheAnswer(t *testing.T) {
 		defer close(ended)
 		_ = readTag(ctx, tagsv1.NewTagsServiceClient(conn), "1")
 	}()
-	eventually(t, "memory is held", func() bool { return metric(t, at.Admin, "samsara_gateway_in_flight_bytes") > room/2 })
+	eventually(t, "memory is held", func() bool { return inFlight(t, at.Admin) > room/2 })
 	_, err := contactsv1.NewContactsServiceClient(connect(t, at.GRPC, insecure.NewCredentials())).
 		CreateContact(t.Context(), &contactsv1.CreateContactRequest{})
 	cancel()

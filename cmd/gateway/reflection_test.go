@@ -46,11 +46,12 @@ func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 				t.Fatalf("with %d idle streams %s, a call on %s: %v", idle, when, name, verdictOf(err))
 			}
 		}
-		if held := metric(t, at.Admin, "samsara_gateway_request_room_bytes"); held != 0 {
+		if held := metric(t, at.Admin, "samsara_gateway_memory_bytes", `holder="requests"`); held != 0 {
 			t.Errorf("with %d idle streams %s, %v bytes of room are held, want none", idle, when, held)
 		}
 	}
 	ctx := withTimeout(t, 2*patience)
+	goroutines := metric(t, at.Admin, "go_goroutines")
 	var streams []grpc.BidiStreamingClient[reflectionv1.ServerReflectionRequest, reflectionv1.ServerReflectionResponse]
 	for range idle {
 		stream, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
@@ -60,7 +61,7 @@ func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 		streams = append(streams, stream)
 	}
 	eventually(t, "the gateway has all streams", func() bool {
-		return metric(t, at.Admin, "grpc_server_started_total", `grpc_method="ServerReflectionInfo"`) == idle
+		return metric(t, at.Admin, "go_goroutines") >= goroutines+idle
 	})
 	checkServed("before their first question")
 	for _, stream := range streams {
@@ -86,7 +87,7 @@ func TestReflection_idleStreamsHoldNoRoom(t *testing.T) {
 func TestReflection_halfSentQuestion(t *testing.T) {
 	t.Parallel()
 	_, at := startSandboxed(t)
-	held := func() float64 { return metric(t, at.Admin, "samsara_gateway_request_room_bytes") }
+	held := func() float64 { return metric(t, at.Admin, "samsara_gateway_memory_bytes", `holder="requests"`) }
 	c := rawCalls{
 		Address: at.GRPC, Window: wideOpen, Method: reflectionv1.ServerReflection_ServerReflectionInfo_FullMethodName,
 		Request: encoded(t, askedFor(strings.Repeat("x", 1<<20)), false), Withheld: 1, Calls: 1,

@@ -28,7 +28,7 @@ func TestUnknownMethod_loggedAndCounted(t *testing.T) {
 	t.Parallel()
 	p, at := startSandboxed(t)
 	conn := connect(t, at.GRPC, insecure.NewCredentials())
-	before := series(t, at.Admin, "grpc_server_handled_total")
+	before := series(t, at.Admin, "samsara_gateway_calls_total")
 	const calls = 300
 	for i := range calls {
 		method := fmt.Sprintf("/samsara_gateway.nope%d.v1.NopeService/Nope", i)
@@ -41,9 +41,9 @@ func TestUnknownMethod_loggedAndCounted(t *testing.T) {
 		}
 	}
 	eventually(t, "all calls are counted", func() bool { // They are counted after the answer was sent.
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_service="unknown"`, `grpc_method="unknown"`, `grpc_code="Unimplemented"`) == calls
+		return metric(t, at.Admin, "samsara_gateway_calls_total", `operation="unknown"`, `code="Unimplemented"`) == calls
 	})
-	if after := series(t, at.Admin, "grpc_server_handled_total"); after != before+1 {
+	if after := series(t, at.Admin, "samsara_gateway_calls_total"); after != before+1 {
 		t.Errorf("there are %d series, and were %d, want one more", after, before)
 	}
 	_, text, _ := p.log()
@@ -100,8 +100,8 @@ func TestRefused_loggedAndCounted(t *testing.T) {
 		{"GetVehicle", codes.ResourceExhausted, 1},
 		{"GetVehicle", codes.Internal, 3},
 	} {
-		labels := []string{`grpc_method="` + want.method + `"`, `grpc_code="` + want.code.String() + `"`}
-		if sum := metric(t, at.Admin, "grpc_server_handled_total", labels...); sum != float64(want.calls) {
+		labels := []string{`/` + want.method + `"`, `code="` + want.code.String() + `"`}
+		if sum := metric(t, at.Admin, "samsara_gateway_calls_total", labels...); sum != float64(want.calls) {
 			t.Errorf("%s %v: %v calls were counted, want %d", want.method, want.code, sum, want.calls)
 		}
 	}

@@ -99,7 +99,7 @@ func TestCallers_replacedUnderLoad(t *testing.T) {
 		}
 	})
 	calls := func() float64 {
-		return metric(t, at.Admin, "grpc_server_handled_total", `grpc_method="GetTag"`, `grpc_code="OK"`)
+		return metric(t, at.Admin, "samsara_gateway_calls_total", `/GetTag"`, `code="OK"`)
 	}
 	changed := func(file string) float64 {
 		return metric(t, at.Admin, "samsara_gateway_file_looks_total", `file="`+file+`"`, `result="changed"`)

@@ -168,12 +168,12 @@ func TestToken_echoedByTheUpstream(t *testing.T) {
 		check("a header passed on", res.GetHeaders())
 	}
 	_, text := get(t, "http://"+at.Admin+"/metrics", "")
-	if sum := metric(t, at.Admin, "samsara_gateway_response_drift_total", `kind="unknown"`, `field="VehicleObject.*"`); sum == 0 {
+	if sum := metric(t, at.Admin, "samsara_gateway_response_drift_fields_total", `kind="unknown"`, `field="VehicleObject.*"`); sum == 0 {
 		t.Error("an unknown member is not counted as VehicleObject.*")
 	}
 	for line := range strings.Lines(text) {
 		check("a metric", line)
-		if strings.HasPrefix(line, "samsara_gateway_response_drift_total") && strings.Contains(line, "token") {
+		if strings.HasPrefix(line, "samsara_gateway_response_drift_") && strings.Contains(line, "token") {
 			t.Errorf("a name that the upstream sent is in the metrics: %s", line)
 		}
 	}

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	_ "samsara.internal/gateway/gen" // Registers the descriptors of the whole API.
@@ -85,7 +84,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
-	metrics, err := telemetry.New(readBuild())
+	metrics, err := telemetry.New(telemetry.Options{Build: readBuild(), Buckets: cfg.MetricsBuckets})
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
@@ -149,7 +148,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return err
 	}
 
-	if err := errors.Join(metrics.WatchCalls(grpcServer.Calls), metrics.WatchConnections(grpcServer.Connections)); err != nil {
+	if err := errors.Join(metrics.WatchCalls(grpcServer.Calls), metrics.WatchConnections(grpcServer.Connections), metrics.WatchFeeds(grpcServer.Feeds)); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 
@@ -252,7 +251,7 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 
 func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, observer *telemetry.Organization, log *slog.Logger) (*upstream.Client, error) {
 	how := upstreamConfig(cfg, target, limiter, log)
-	how.Memory, how.Observer, how.ReadObserver = memory.answers, observer, observer
+	how.Memory, how.Observer, how.ReadObserver, how.RetryObserver = memory.answers, observer, observer, observer
 	return upstream.New(how)
 }
 
@@ -346,8 +345,7 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Streams:              metrics,
 		Answers:              memory.answers,
 		Requests:             memory.requests,
-		UnaryInterceptors:    []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
-		StreamInterceptors:   []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
+		Finished:             newCallMetrics(metrics, files.policyInUse()).finished,
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),

@@ -301,7 +301,7 @@ func TestFollow_followersShareRequests(t *testing.T) {
 	_, flags := startSandbox(t)
 	_, at := startBefore(t, flags)
 	requests := func() int {
-		return int(metric(t, at.Admin, "samsara_gateway_upstream_attempts_total", `template="/assets/location-and-speed/stream"`))
+		return int(metric(t, at.Admin, "samsara_gateway_operation_upstream_attempts_total", `/ListLocationAndSpeed"`))
 	}
 	var conns [connections]*grpc.ClientConn
 	for i := range conns {
@@ -400,9 +400,9 @@ func TestStream_slowReaderHoldsTwoPages(t *testing.T) {
 			continue
 		}
 		requests := func() int {
-			return int(metric(t, at.Admin, "samsara_gateway_upstream_attempts_total", `template="/fleet/vehicles"`))
+			return int(metric(t, at.Admin, "samsara_gateway_operation_upstream_attempts_total", `/ListVehicles"`))
 		}
-		held := func() int { return int(metric(t, at.Admin, "samsara_gateway_in_flight_bytes")) }
+		held := func() int { return int(inFlight(t, at.Admin)) }
 		atMost := 2 * largest * 5 / 4
 		// One page is being sent, and the next one was fetched meanwhile.
 		eventually(t, "two pages are held", func() bool { return requests() >= n+2 && held() <= atMost })
@@ -454,7 +454,7 @@ func TestTime_cancelledStreamsFreed(t *testing.T) {
 	if took > soon {
 		t.Errorf("it took %v to free everything, want at most %v", took, soon)
 	}
-	for _, name := range []string{"samsara_gateway_open_streams", "samsara_gateway_feed_readers", "samsara_gateway_in_flight_bytes"} {
+	for _, name := range []string{"samsara_gateway_open_streams", "samsara_gateway_feed_readers", "samsara_gateway_memory_bytes"} {
 		if got := metric(t, at.Admin, name); got != 0 {
 			t.Errorf("%s is %v, want 0", name, got)
 		}

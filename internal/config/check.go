@@ -2,6 +2,9 @@ package config
 
 import "strings"
 
+// maxMetricsBuckets bounds the classic buckets of histograms, each of which is a line for every operation.
+const maxMetricsBuckets = 20
+
 // check reports settings that do not fit together, except those that checkTarget reports.
 func (c *Config) check(l *loader) {
 	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
@@ -34,6 +37,15 @@ func (c *Config) check(l *loader) {
 			l.problem("%s: has %s twice", l.where("quota-weights"), show(w.Caller))
 		}
 		weighed[w.Caller] = true
+	}
+	if len(c.MetricsBuckets) > maxMetricsBuckets {
+		l.problem("%s: more than %d", l.where("metrics-buckets"), maxMetricsBuckets)
+	}
+	for i := 1; i < len(c.MetricsBuckets); i++ {
+		if c.MetricsBuckets[i] <= c.MetricsBuckets[i-1] {
+			l.problem("%s: not in rising order", l.where("metrics-buckets"))
+			break
+		}
 	}
 	if c.MaxInFlightBytes < c.MaxResponseBytes/5*12 {
 		// With less the largest body might never fit: a buffer is up to an eighth too large, there are

@@ -93,7 +93,7 @@ func samples(kind string) []string {
 		"duration": {"2s"},
 		"bytes":    {"2MiB"},
 		"limit":    {"15/10s"},
-		"list":     {"samsara_gateway.vehicles.v1.*=30s", "samsara_gateway.vehicles.v1.*=50/min,*=1/h", "billing=2,web=0.5", "gateway.acme.test"},
+		"list":     {"samsara_gateway.vehicles.v1.*=30s", "samsara_gateway.vehicles.v1.*=50/min,*=1/h", "billing=2,web=0.5", "gateway.acme.test", "0.1,2.5"},
 		"string":   {"127.0.0.1:1", "https://api.eu.samsara.com", "2024-11-18", "redis://redis.internal:6379/1", "debug", "json", "1.3"},
 	}[kind]
 }
@@ -310,6 +310,17 @@ func TestLoad_namesEveryProblemWithItsSource(t *testing.T) {
 				`--quota-organization "{x}" (from the command line): holds a brace`,
 				`--quota-redis "[redacted]@redis/abc" (from the command line): not a valid redis://, rediss:// or unix:// URL`,
 				`--quota-weights "a=1,b=2,a=3" (from the command line): has "a" twice`,
+			},
+		},
+		{
+			name: "buckets that do not rise", args: []string{"--metrics-buckets=1,0.5"},
+			want: []string{`--metrics-buckets "1,0.5" (from the command line): not in rising order`},
+		},
+		{
+			name: "buckets of no time", args: []string{"--metrics-buckets=0,NaN"},
+			want: []string{
+				`--metrics-buckets "0,NaN" (from the command line): "0": not a number of seconds above 0, at most 3600`,
+				`--metrics-buckets "0,NaN" (from the command line): "NaN": not a number of seconds above 0, at most 3600`,
 			},
 		},
 		{

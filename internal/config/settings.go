@@ -115,6 +115,9 @@ type Config struct {
 	// QuotaOrganization names the organization in that Redis.
 	QuotaOrganization string
 
+	// MetricsBuckets are the upper bounds of the classic buckets of histograms, in seconds and rising.
+	MetricsBuckets []float64
+
 	// DefaultDeadline bounds a call that comes without a deadline.
 	DefaultDeadline time.Duration
 	// MaxRequestBytes bounds a gRPC request message.
@@ -191,6 +194,7 @@ func (c *Config) settings() []setting {
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false).defaultTo("127.0.0.1:50051")},
 		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz, /quota and /channelz; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
+		{"metrics-buckets", listening, "`SECONDS` of a classic bucket that histograms have beside the native ones; may be repeated, or several separated by commas, such as 0.1,1,10; each costs a line a histogram", seconds(&c.MetricsBuckets)},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
 		{"tls-client-ca-file", listening, "PEM `FILE` with the authorities of clients' certificates, read again when it changes; the certificate names the caller", text(&c.TLSClientCAFile)},

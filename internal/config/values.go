@@ -367,6 +367,17 @@ func hosts(target *[]string) list[string] {
 	}, identity}
 }
 
+// seconds are several times in seconds, above 0 and at most an hour.
+func seconds(target *[]float64) list[float64] {
+	return list[float64]{target, func(s string) (float64, error) {
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(n > 0 && n <= 3600) { // Written so that NaN is refused too.
+			return 0, fmt.Errorf("%s: not a number of seconds above 0, at most 3600", show(s))
+		}
+		return n, nil
+	}, func(n float64) string { return strconv.FormatFloat(n, 'g', -1, 64) }}
+}
+
 // texts are several texts, none of them empty.
 func texts(target *[]string) list[string] {
 	return list[string]{target, func(s string) (string, error) {

@@ -77,6 +77,42 @@ func (h *Hub) Close() {
 	h.running.Wait()
 }
 
+// Lag is how far the readers of an operation are behind.
+type Lag struct {
+	// Tenant and Operation are those of the readers' keys.
+	Tenant, Operation string
+	// Readers is how many there are, and Followers how many follow them.
+	Readers, Followers int
+	// Behind is the longest time since one of them last had everything that there was, or began.
+	Behind time.Duration
+}
+
+// Lags returns how far all readers are behind, by tenant and operation.
+func (h *Hub) Lags() []Lag {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	of := make(map[Key]*Lag)
+	for key, readers := range h.readers {
+		key = Key{Tenant: key.Tenant, Operation: key.Operation}
+		lag := of[key]
+		if lag == nil {
+			lag = &Lag{Tenant: key.Tenant, Operation: key.Operation}
+			of[key] = lag
+		}
+		for _, r := range readers {
+			lag.Readers++
+			lag.Followers += len(r.followers)
+			lag.Behind = max(lag.Behind, now.Sub(r.current))
+		}
+	}
+	all := make([]Lag, 0, len(of))
+	for _, lag := range of {
+		all = append(all, *lag)
+	}
+	return all
+}
+
 // joinLocked gives a follower a reader that is at the follower's cursor, or keeps the page that begins there,
 // or else a new one.
 func (h *Hub) joinLocked(s *subscription) {
@@ -109,7 +145,7 @@ func (h *Hub) atLocked(key Key, cursor string, not *reader) (*reader, int64) {
 func (h *Hub) startLocked(key Key, cursor string) *reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &reader{
-		key: key, cursor: cursor, memory: h.cfg.Memory.Holder(nil), cancel: cancel,
+		key: key, cursor: cursor, current: time.Now(), memory: h.cfg.Memory.Holder(nil), cancel: cancel,
 		done: make(chan struct{}), wake: make(chan struct{}, 1),
 		followers: make(map[*subscription]struct{}), changed: make(chan struct{}),
 	}

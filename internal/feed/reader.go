@@ -126,6 +126,8 @@ type reader struct {
 	// succeeded.
 	asking        bool
 	answered, due time.Time
+	// current is when the reader last had everything that there was, or when it began.
+	current time.Time
 	// othersDue is when the next request is due after a failure, if it is made in a name that has not failed.
 	othersDue time.Time
 	// jitter is the share of the poll interval that is added to it.
@@ -245,6 +247,9 @@ func (r *reader) takeLocked(p *Page) {
 	// An empty page without cursor, as a list may end with, leaves the cursor as it is.
 	asked, moved := r.cursor, p.Cursor != "" && p.Cursor != r.cursor
 	r.caughtUp = !p.More || !moved || p.Items == 0
+	if r.caughtUp {
+		r.current = r.answered
+	}
 	if moved {
 		r.cursor = p.Cursor
 	}

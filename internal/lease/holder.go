@@ -173,7 +173,7 @@ func (h *Holder) await(ctx context.Context, c *claim) error {
 
 // addLocked gives the holder n bytes.
 func (h *Holder) addLocked(n int64, room bool) {
-	h.held += n
+	h.holdLocked(n)
 	h.pool.used += n
 	if room {
 		h.pool.activateLocked(h)
@@ -181,9 +181,17 @@ func (h *Holder) addLocked(n int64, room bool) {
 	}
 }
 
+// holdLocked makes the holder hold n bytes more.
+func (h *Holder) holdLocked(n int64) {
+	h.held += n
+	if h.conn == nil {
+		h.pool.unconnected += n
+	}
+}
+
 // giveLocked takes n bytes from the holder.
 func (h *Holder) giveLocked(n int64) {
-	h.held -= n
+	h.holdLocked(-n)
 	h.pool.used -= n
 	h.pool.admitLocked()
 }

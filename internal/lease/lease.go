@@ -145,7 +145,7 @@ func (l *Lease) Share(to *Holder) *Lease {
 	other.common = c
 	c.owners++
 	if c.of[to]++; c.of[to] == 1 {
-		to.held += l.counted
+		to.holdLocked(l.counted)
 	}
 	return other
 }
@@ -237,7 +237,7 @@ func (l *Lease) endLocked(swept bool) ending {
 		last, swept, ended.buffers = c.owners == 0, c.swept, c.buffers
 	}
 	if holders {
-		h.held -= l.counted
+		h.holdLocked(-l.counted)
 	}
 	if last {
 		p.used -= l.counted

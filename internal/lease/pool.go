@@ -45,6 +45,8 @@ type Pool struct {
 	mu sync.Mutex
 	// used is how many bytes all leases and rooms have. Bytes with several owners count once.
 	used int64
+	// unconnected is how many bytes holders without a connection have.
+	unconnected int64
 	// active are the holders that have leases handed, or room: their clients can delay the return
 	// of those bytes.
 	active []*Holder
@@ -81,6 +83,13 @@ func (p *Pool) Used() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.used
+}
+
+// Unconnected returns how many of the used bytes are held by holders that have no connection.
+func (p *Pool) Unconnected() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unconnected
 }
 
 // Closed returns how many connections were closed because others waited.

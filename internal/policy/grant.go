@@ -8,6 +8,8 @@ type Grant struct {
 	// rules and limits are the indices of those that match the identity. key stands for both.
 	rules, limits []int
 	key           string
+	// name is what the policy calls the identity.
+	name string
 	// latest is the table that was asked last.
 	latest atomic.Pointer[table]
 }
@@ -20,6 +22,10 @@ type table struct {
 	// decisions are by the index of a method.
 	decisions []Decision
 }
+
+// Name returns what the policy calls the identity: the first group that it is in, by name, or else the first identity
+// that a rule or limit names and that matches it, such as jwt:system:*. It is empty if only "*" matches it.
+func (g *Grant) Name() string { return g.name }
 
 // Decide returns what is decided about a call of a method for an organization.
 func (g *Grant) Decide(m *Method, organization string) Decision {

@@ -18,6 +18,8 @@ const (
 	MaxBytes = 1 << 20
 	// maxEntries bounds the groups, rules and limits of a policy each, and maxPatterns those of each of them.
 	maxEntries, maxPatterns = 1000, 1000
+	// maxNames bounds what a policy calls identities by.
+	maxNames = maxEntries
 	// maxProblems bounds the problems that an Error has.
 	maxProblems = 100
 )
@@ -77,6 +79,7 @@ func (t *text) UnmarshalYAML(n *yaml.Node) error {
 type parser struct {
 	api      *API
 	groups   map[string][]identityPattern
+	names    []named
 	problems []string
 }
 
@@ -113,6 +116,9 @@ func Parse(content []byte, api *API) (*Policy, error) {
 		}
 		p.groups[name] = p.identities("group "+strconv.Quote(name), 0, f.Groups[name], false)
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
+		p.names = append(p.names, named{name, p.groups[name]})
+	}
 	policy := &Policy{api: api}
 	names := make(map[string]bool)
 	for _, r := range f.Rules {
@@ -122,6 +128,7 @@ func Parse(content []byte, api *API) (*Policy, error) {
 	for _, l := range f.Limits {
 		policy.limits = append(policy.limits, p.limit(l, names))
 	}
+	policy.names = p.names
 	if len(p.problems) > 0 {
 		slices.SortStableFunc(p.problems, byLine)
 		return nil, &Error{p.problems}
@@ -233,8 +240,18 @@ func (p *parser) identities(called string, line int, all []text, groups bool) []
 			continue
 		}
 		patterns = append(patterns, pattern)
+		if groups && !pattern.everybody {
+			p.called(t.value, pattern)
+		}
 	}
 	return patterns
+}
+
+// called notes that the file calls identities by the text of a pattern.
+func (p *parser) called(text string, pattern identityPattern) {
+	if len(p.names) < maxNames && !slices.ContainsFunc(p.names, func(n named) bool { return n.name == text }) {
+		p.names = append(p.names, named{text, []identityPattern{pattern}})
+	}
 }
 
 func (p *parser) organizations(called string, all []text) []string {

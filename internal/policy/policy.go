@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,6 +13,8 @@ type Policy struct {
 	api    *API
 	rules  []rule
 	limits []limit
+	// names are what identities are called by, the first that matches.
+	names []named
 
 	// tables are what identities may do for an organization, by what matches them. Identities that the same rules and
 	// limits match share one. They are maxTables at most.
@@ -21,6 +24,22 @@ type Policy struct {
 
 // maxTables bounds the tables that are kept, of some KiB each.
 const maxTables = 4096
+
+// named is a name in the file for identities: a group's, or a pattern's text.
+type named struct {
+	name       string
+	identities []identityPattern
+}
+
+// Names returns the names that Grant.Name may return: those of the groups, sorted, and then the identities that rules
+// and limits name themselves, in the order of the file.
+func (p *Policy) Names() []string {
+	names := make([]string, len(p.names))
+	for i, n := range p.names {
+		names[i] = n.name
+	}
+	return names
+}
 
 // rule allows or denies.
 type rule struct {
@@ -83,5 +102,8 @@ func (p *Policy) Grant(who identity.Principal) *Grant {
 		}
 	}
 	g.key = string(key)
+	if i := slices.IndexFunc(p.names, func(n named) bool { return matchesAny(n.identities, who) }); i >= 0 {
+		g.name = p.names[i].name
+	}
 	return g
 }

@@ -128,6 +128,34 @@ func TestDecide_denyBeatsAllowInEitherOrder(t *testing.T) {
 	}
 }
 
+func TestNames_groupsThenIdentitiesOfRules(t *testing.T) {
+	t.Parallel()
+	p := parse(t, `
+groups:
+  web: ["token:web", "token:both"]
+  dispatch: ["jwt:dispatch:*", "token:both"]
+rules:
+  - {name: a, identities: ["token:report", "group:web", "*"], methods: [read], effect: allow}
+  - {name: b, identities: ["token:re*", "anonymous"], methods: [read], effect: allow}
+`)
+	if diff := cmp.Diff([]string{"dispatch", "web", "token:report", "token:re*", "anonymous"}, p.Names()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for who, want := range map[identity.Principal]string{
+		token("both"):   "dispatch",
+		token("web"):    "web",
+		token("report"): "token:report",
+		token("rest"):   "token:re*",
+		token("other"):  "",
+		{}:              "anonymous",
+		{Means: identity.JWT, Name: "dispatch:x"}: "dispatch",
+	} {
+		if got := p.Grant(who).Name(); got != want {
+			t.Errorf("%v is called %q, want %q", who, got, want)
+		}
+	}
+}
+
 func TestPassthrough_byWhatItReaches(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

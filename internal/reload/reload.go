@@ -45,6 +45,8 @@ type State struct {
 	FailedInARow uint64
 	// Good is when the file was last found good, whether or not it had changed.
 	Good time.Time
+	// Taken is when the content in use was taken up.
+	Taken time.Time
 	// Err is why the last look failed, nil if it did not.
 	Err error
 }
@@ -82,7 +84,8 @@ func New[T any](f File[T]) (*Value[T], error) {
 		return nil, err
 	}
 	v.value.Store(&value)
-	v.state = State{Name: f.Name, Good: time.Now()}
+	now := time.Now()
+	v.state = State{Name: f.Name, Good: now, Taken: now}
 	return v, nil
 }
 
@@ -184,6 +187,7 @@ func (v *Value[T]) look(ctx context.Context, log *slog.Logger) {
 		v.state.FailedInARow++
 	case changed:
 		v.state.Changed++
+		v.state.Taken = time.Now()
 		close(v.changed)
 		v.changed = make(chan struct{})
 	default:

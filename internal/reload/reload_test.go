@@ -146,22 +146,22 @@ func TestValue_followsItsFile(t *testing.T) {
 			}
 		}
 		after := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
-		step("as it was", "1+2", reload.State{Unchanged: 1, Good: after(1)})
+		step("as it was", "1+2", reload.State{Unchanged: 1, Good: after(1), Taken: after(0)})
 		write(t, two, "3")
-		step("the second has changed", "1+3", reload.State{Changed: 1, Unchanged: 1, Good: after(2)})
+		step("the second has changed", "1+3", reload.State{Changed: 1, Unchanged: 1, Good: after(2), Taken: after(2)})
 		write(t, two, "bad")
-		step("it is bad", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 1, FailedInARow: 1, Good: after(2)})
+		step("it is bad", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 1, FailedInARow: 1, Good: after(2), Taken: after(2)})
 		write(t, two, "")
-		step("it is empty", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 2, FailedInARow: 2, Good: after(2)})
+		step("it is empty", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 2, FailedInARow: 2, Good: after(2), Taken: after(2)})
 		if err := os.Remove(one); err != nil {
 			t.Fatal(err)
 		}
-		step("the first is missing", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 3, FailedInARow: 3, Good: after(2)})
+		step("the first is missing", "1+3", reload.State{Changed: 1, Unchanged: 1, Failed: 3, FailedInARow: 3, Good: after(2), Taken: after(2)})
 		write(t, one, "1")
 		write(t, two, "3")
-		step("as it was when it was good", "1+3", reload.State{Changed: 1, Unchanged: 2, Failed: 3, Good: after(6)})
+		step("as it was when it was good", "1+3", reload.State{Changed: 1, Unchanged: 2, Failed: 3, Good: after(6), Taken: after(2)})
 		write(t, one, "0")
-		step("changed once more", "0+3", reload.State{Changed: 2, Unchanged: 2, Failed: 3, Good: after(7)})
+		step("changed once more", "0+3", reload.State{Changed: 2, Unchanged: 2, Failed: 3, Good: after(7), Taken: after(7)})
 		want := []string{
 			`level=INFO msg="file has changed and was taken up" file=joined`,
 			`level=ERROR msg="file cannot be taken up, the last good one stays in use" file=joined`,

@@ -1,110 +1,171 @@
 package telemetry
 
 import (
-	"context"
-	"strings"
+	"maps"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 )
 
-// calls counts and times gRPC calls. Its metrics have the names and labels of those of
-// go-grpc-middleware, which there are dashboards for. The metrics of single messages are left out,
-// because unary calls have one of each.
+const (
+	// MaxCallers is how many names of callers have series of their own. Further ones are counted under "other".
+	MaxCallers = 50
+	// maxCallerSeries is how many combinations of caller, organization and code have series of their own.
+	maxCallerSeries = 1000
+)
+
+// The names of callers that stand for several, and of no organization.
+const (
+	otherCaller    = "other"
+	unknownCaller  = "unknown"
+	noOrganization = "none"
+)
+
+// Call is a gRPC call that has ended.
+type Call struct {
+	// Method is the full method, or one name that stands for every method that is not served.
+	Method string
+	// Caller is the policy's name of who called, empty if that is not known. Organization is empty if there is none.
+	Caller, Organization string
+	// Code is the name of the gRPC code, as codes.Code has it.
+	Code string
+	// Duration is the time of the call, without the time that its answer takes to the client.
+	Duration time.Duration
+}
+
+// calls counts and times gRPC calls: by operation, and by who called for which organization. Not by all of these
+// together, so that the number of series is their sum.
 type calls struct {
-	started *prometheus.CounterVec
-	handled *prometheus.CounterVec
+	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
 
-	begun series[callKey, begun]
-	ended series[endKey, prometheus.Counter]
+	callerTotal   *prometheus.CounterVec
+	callerSeconds *prometheus.CounterVec
+
+	ended    series[endKey, ended]
+	byCaller series[callerKey, callerSeries]
+	// known are the names of callers that have series of their own, and organizations those that there are: a caller
+	// may ask for one that there is not.
+	known, organizations atomic.Pointer[map[string]bool]
 }
 
-type callKey struct{ fullMethod, kind string }
+type endKey struct{ method, code string }
 
-type endKey struct {
-	callKey
-	code string
-}
-
-// begun are the series that every call of a method has.
-type begun struct {
-	started prometheus.Counter
+// ended are the series of an operation's calls that end with the same code.
+type ended struct {
+	total   prometheus.Counter
 	seconds prometheus.Observer
 }
 
-// The kinds of methods, values of the label grpc_type.
-const (
-	unary        = "unary"
-	clientStream = "client_stream"
-	serverStream = "server_stream"
-	bidiStream   = "bidi_stream"
-)
+type callerKey struct{ caller, organization, code string }
+
+// callerSeries are the series of a caller's calls for an organization.
+type callerSeries struct{ total, seconds prometheus.Counter }
 
 func newCalls(buckets []float64) *calls {
-	labels := []string{"grpc_type", "grpc_service", "grpc_method"}
 	c := &calls{
-		started: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "grpc_server_started_total", Help: "gRPC calls begun.",
-		}, labels),
-		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "grpc_server_handled_total", Help: "gRPC calls ended, by code.",
-		}, append(labels[:3:3], "grpc_code")),
-		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "grpc_server_handling_seconds", Help: "Time of gRPC calls.", Buckets: buckets,
-		}, labels),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "calls_total", Help: "gRPC calls that have ended, by operation and code.",
+		}, []string{operationLabel, "code"}),
+		seconds: prometheus.NewHistogramVec(histogram("call_duration_seconds",
+			"Time of gRPC calls by operation, without the time that the answer takes to the client.", buckets), []string{operationLabel}),
+		callerTotal: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "caller_calls_total",
+			Help: "gRPC calls that have ended, by the policy's name of who called, organization and code.",
+		}, []string{"caller", organizationLabel, "code"}),
+		callerSeconds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "caller_call_seconds_total",
+			Help: "Time of gRPC calls by the policy's name of who called, and organization.",
+		}, []string{"caller", organizationLabel}),
 	}
-	c.begun.make = func(k callKey) begun {
-		service, method := k.names()
-		return begun{
-			started: c.started.WithLabelValues(k.kind, service, method),
-			seconds: c.seconds.WithLabelValues(k.kind, service, method),
+	c.known.Store(&map[string]bool{})
+	c.organizations.Store(&map[string]bool{})
+	c.ended.make = func(k endKey) ended {
+		operation := operationName(k.method)
+		return ended{c.total.WithLabelValues(operation, k.code), c.seconds.WithLabelValues(operation)}
+	}
+	ofCaller := func(k callerKey) callerSeries {
+		return callerSeries{
+			c.callerTotal.WithLabelValues(k.caller, k.organization, k.code),
+			c.callerSeconds.WithLabelValues(k.caller, k.organization),
 		}
 	}
-	c.ended.make = func(k endKey) prometheus.Counter {
-		service, method := k.names()
-		return c.handled.WithLabelValues(k.kind, service, method, k.code)
-	}
+	c.byCaller.make, c.byCaller.most = ofCaller, maxCallerSeries
+	c.byCaller.rest = func(k callerKey) callerSeries { return ofCaller(callerKey{otherCaller, k.organization, k.code}) }
 	return c
 }
 
-// names returns the service and the method of "/service/method".
-func (k callKey) names() (service, method string) {
-	service, method, _ = strings.Cut(strings.TrimPrefix(k.fullMethod, "/"), "/")
-	return service, method
-}
-
-// count counts and times a call.
-func (c *calls) count(key callKey, call func() error) {
-	series := c.begun.of(key)
-	series.started.Inc()
-	start := time.Now()
-	err := call()
-	series.seconds.Observe(time.Since(start).Seconds())
-	c.ended.of(endKey{key, status.Code(err).String()}).Inc()
-}
-
-func (c *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	c.count(callKey{info.FullMethod, unary}, func() error {
-		resp, err = handler(ctx, req)
-		return err
-	})
-	return resp, err
-}
-
-func (c *calls) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	kind := bidiStream
+// caller returns the value of the label caller.
+func (c *calls) caller(name string) string {
 	switch {
-	case !info.IsClientStream:
-		kind = serverStream
-	case !info.IsServerStream:
-		kind = clientStream
+	case name == "":
+		return unknownCaller
+	case (*c.known.Load())[name]:
+		return name
+	default:
+		return otherCaller
 	}
-	c.count(callKey{info.FullMethod, kind}, func() error {
-		err = handler(srv, ss)
-		return err
-	})
-	return err
+}
+
+// CallEnded counts and times a call.
+func (m *Metrics) CallEnded(call Call) {
+	c := m.calls
+	byOperation := c.ended.of(endKey{call.Method, call.Code})
+	byOperation.total.Inc()
+	byOperation.seconds.Observe(call.Duration.Seconds())
+	if !(*c.organizations.Load())[call.Organization] {
+		call.Organization = noOrganization
+	}
+	byCaller := c.byCaller.of(callerKey{c.caller(call.Caller), call.Organization, call.Code})
+	byCaller.total.Inc()
+	byCaller.seconds.Add(call.Duration.Seconds())
+}
+
+// Callers sets the names that have series of their own: the first MaxCallers of names. The names of before that are not
+// among them go on as "other".
+func (m *Metrics) Callers(names []string) {
+	known := make(map[string]bool)
+	for _, name := range names[:min(len(names), MaxCallers)] {
+		known[name] = true
+	}
+	m.bearing.Lock()
+	defer m.bearing.Unlock()
+	gone := *m.calls.known.Swap(&known)
+	for name := range gone {
+		if !known[name] {
+			m.calls.forget(func(k callerKey) bool { return k.caller == name }, prometheus.Labels{"caller": name})
+		}
+	}
+	for organization := range *m.calls.organizations.Load() {
+		m.calls.bear(organization)
+	}
+}
+
+// serve notes that there is an organization, or that there is none of that name any more. Metrics.bearing is held.
+func (c *calls) serve(organization string, is bool) {
+	all := maps.Clone(*c.organizations.Load())
+	if all[organization] = is; !is {
+		delete(all, organization)
+	}
+	c.organizations.Store(&all)
+}
+
+// bear makes the series from zero of who may call for an organization. If there are many of both, only those who call
+// have series.
+func (c *calls) bear(organization string) {
+	names := []string{unknownCaller, otherCaller}
+	if known := *c.known.Load(); len(known)*len(*c.organizations.Load()) <= maxCallerSeries/4 {
+		names = slices.AppendSeq(names, maps.Keys(known))
+	}
+	for _, name := range names {
+		c.byCaller.of(callerKey{name, organization, "OK"})
+	}
+}
+
+func (c *calls) forget(is func(callerKey) bool, labels prometheus.Labels) {
+	c.byCaller.forget(is)
+	c.callerTotal.DeletePartialMatch(labels)
+	c.callerSeconds.DeletePartialMatch(labels)
 }

@@ -1,6 +1,6 @@
 // Package telemetry keeps the gateway's metrics.
 //
-// Metrics is an interceptor of gRPC calls, an observer of package upstream, service and quota, and
+// Metrics counts gRPC calls that have ended, is an observer of package upstream, service and quota, and
 // the handler of /metrics. What has a state of its own, such as a quota or a lease.Pool, is read at
 // each scrape: the methods that begin with Watch add it.
 //
@@ -8,9 +8,12 @@
 //
 //   - The metrics live in a registry of their own. Nothing is added to the default one of Prometheus.
 //   - The number of series is bounded, whatever callers and the upstream send: labels hold names from
-//     the API surface, status classes and codes, and nothing of a request or an answer. A member of a
-//     response that its descriptor does not have is counted under *, and drift beyond MaxDriftSeries
-//     under "other".
+//     the API surface and of the operator's files, status classes and codes, and nothing of a request or
+//     an answer. A member of a response that its descriptor does not have is counted under *, drift beyond
+//     MaxDriftSeries under "other", and callers beyond MaxCallers too. What has the label operation has
+//     neither organization nor caller, so that the series are a sum, not a product; only drift has both.
+//   - The label operation has the same values wherever it is.
+//   - The counters of an organization are there, from 0, from when Of is called.
 //   - At most 4 scrapes are answered at one time.
 //   - Metrics is safe for concurrent use. Each Watch method must be called once at most, and says so
 //     by its error.
@@ -25,5 +28,5 @@
 //
 // # Files
 //
-// In the order in which they are to be read: telemetry, organization, calls, streams, quota, files, watch, series.
+// In the order in which they are to be read: telemetry, organization, calls, drift, streams, quota, files, watch, names, series.
 package telemetry

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/reload"
@@ -24,11 +26,11 @@ func (idle) CachedBytes() int64        { return 0 }
 func (idle) Circuit() upstream.Circuit { return upstream.CircuitClosed }
 func (idle) OpenCircuits() int         { return 0 }
 
-// TestDocs_metrics compares the tables in docs/metrics.md with what is registered: each metric of calls, and
-// each of the gateway's own, is in one row.
+// TestDocs_metrics compares the table in docs/metrics.md with what is registered: each of the gateway's own metrics is in
+// one row, with its labels.
 func TestDocs_metrics(t *testing.T) {
 	t.Parallel()
-	m, err := New(Build{})
+	m, err := New(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,36 +42,54 @@ func TestDocs_metrics(t *testing.T) {
 		m.WatchQuota(func() map[string]quota.Snapshot { return map[string]quota.Snapshot{"default": {}} }),
 		m.WatchUpstreams(func() map[string]Upstream { return map[string]Upstream{"default": idle{}} }),
 		m.WatchCalls(func() (running, limit int64, refused uint64) { return 0, 0, 0 }),
+		m.WatchFeeds(func() []feed.Lag { return nil }),
 		m.WatchAudit(func() (written, failed uint64) { return 0, 0 }),
 		m.WatchConnections(func() (open, limit int64, refused uint64) { return 0, 0, 0 }),
 	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := make(map[string]int)
-	name := regexp.MustCompile(`fqName: "((?:` + namespace + `|grpc_server)_\w+)"`)
+	want := make(map[string]string)
+	parts := regexp.MustCompile(`fqName: "` + namespace + `_(\w+)", .*constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+	constant := regexp.MustCompile(`(\w+)="`)
 	for d := range descriptions(m.registry) {
-		if found := name.FindStringSubmatch(d.String()); found != nil {
-			want[strings.TrimPrefix(found[1], namespace+"_")] = 1
+		found := parts.FindStringSubmatch(d.String())
+		if found == nil {
+			continue
 		}
+		labels := strings.FieldsFunc(found[3], func(r rune) bool { return r == ',' })
+		for _, name := range constant.FindAllStringSubmatch(found[2], -1) {
+			labels = append(labels, name[1])
+		}
+		slices.Sort(labels)
+		want[found[1]] = strings.Join(labels, " ")
 	}
 
 	text, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(map[string]int)
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(line, "| `") {
+	got := make(map[string]string)
+	_, table, _ := strings.Cut(string(text), "| Metric | Labels |")
+	for line := range strings.Lines(table) {
+		cells := strings.SplitN(line, "|", 4)
+		if len(cells) < 4 || !strings.HasPrefix(line, "| `") {
 			continue
 		}
-		names, _, _ := strings.Cut(line[2:], " | ")
-		for metric := range strings.SplitSeq(names, ", ") {
-			got[strings.Trim(metric, "`")]++
+		named := func(cell string) []string {
+			return strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune("`, ", r) })
+		}
+		labels := named(cells[2])
+		slices.Sort(labels)
+		for _, metric := range named(cells[1]) {
+			if _, twice := got[metric]; twice {
+				t.Errorf("%s is in two rows", metric)
+			}
+			got[metric] = strings.Join(labels, " ")
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("metrics (-registered +docs/metrics.md):\n%s", diff)
+		t.Errorf("metrics and their labels (-registered +docs/metrics.md):\n%s", diff)
 	}
 	t.Logf("%d metrics are in the documentation", len(got))
 }

@@ -9,36 +9,33 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/upstream"
 )
 
 // What /metrics shows after one call that made one attempt.
 func ExampleMetrics() {
-	metrics, err := telemetry.New(telemetry.Build{Version: "v1.0.0"})
+	metrics, err := telemetry.New(telemetry.Options{Build: telemetry.Build{Version: "v1.0.0"}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	info := &grpc.UnaryServerInfo{FullMethod: "/samsara_gateway.tags.v1.TagsService/ListTags"}
-	_, err = metrics.UnaryInterceptor()(context.Background(), nil, info, func(ctx context.Context, _ any) (any, error) {
-		metrics.Of("default").ObserveAttempt(ctx, upstream.Attempt{Method: http.MethodGet, Template: "/tags", Status: http.StatusOK, Duration: time.Second})
-		return nil, nil
+	of := metrics.Of("default")
+	of.ObserveAttempt(context.Background(), upstream.Attempt{
+		Operation: "samsara_gateway.tags.v1.TagsService/ListTags", Status: http.StatusOK, Duration: time.Second,
 	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	metrics.CallEnded(telemetry.Call{
+		Method: "/samsara_gateway.tags.v1.TagsService/ListTags", Organization: "default", Code: "OK", Duration: time.Second,
+	})
 	scrape := httptest.NewRecorder()
 	metrics.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for line := range strings.Lines(scrape.Body.String()) {
-		if strings.HasPrefix(line, "grpc_server_handled_total") || strings.HasPrefix(line, "samsara_gateway_upstream_attempts_total") {
+		if strings.Contains(line, "ListTags") && !strings.Contains(line, "_duration_") {
 			fmt.Print(line)
 		}
 	}
 	// Output:
-	// grpc_server_handled_total{grpc_code="OK",grpc_method="ListTags",grpc_service="samsara_gateway.tags.v1.TagsService",grpc_type="unary"} 1
-	// samsara_gateway_upstream_attempts_total{class="2xx",method="GET",organization="default",template="/tags"} 1
+	// samsara_gateway_calls_total{code="OK",operation="TagsService/ListTags"} 1
+	// samsara_gateway_operation_upstream_attempts_total{operation="TagsService/ListTags"} 1
+	// samsara_gateway_operation_upstream_seconds_total{operation="TagsService/ListTags"} 1
 }

@@ -24,7 +24,8 @@ func (m *Metrics) WatchFiles(states func() []reload.State) error {
 		looks  = w.desc("file_looks_total", "Looks at the file by result: changed and taken up, unchanged, or failed.", "file", "result")
 		failed = w.desc("file_consecutive_failures", "Looks that have failed since the last one that did not; "+
 			"meanwhile the last good content stays in use.", "file")
-		good = w.desc("file_good_timestamp_seconds", "Unix time at which the file was last found good.", "file")
+		changed = w.desc("file_changed_timestamp_seconds", "Unix time at which the content in use was taken up.", "file")
+		good    = w.desc("file_good_timestamp_seconds", "Unix time at which the file was last found good.", "file")
 	)
 	w.read = func(out chan<- prometheus.Metric) {
 		for _, s := range states() {
@@ -32,6 +33,7 @@ func (m *Metrics) WatchFiles(states func() []reload.State) error {
 			out <- counter(looks, s.Unchanged, s.Name, "unchanged")
 			out <- counter(looks, s.Failed, s.Name, "failed")
 			out <- gauge(failed, float64(s.FailedInARow), s.Name)
+			out <- gauge(changed, unixSeconds(s.Taken), s.Name)
 			out <- gauge(good, unixSeconds(s.Good), s.Name)
 		}
 	}

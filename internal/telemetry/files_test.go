@@ -16,7 +16,7 @@ func TestWatchFiles_readAtEachScrape(t *testing.T) {
 	m := newMetrics(t)
 	states := func() []reload.State {
 		return []reload.State{
-			{Name: "api-token", Changed: 1, Unchanged: 20, Failed: 3, FailedInARow: 2, Good: time.UnixMilli(1500), Err: errors.New("secret")},
+			{Name: "api-token", Changed: 1, Unchanged: 20, Failed: 3, FailedInARow: 2, Good: time.UnixMilli(1500), Taken: time.Unix(1, 0), Err: errors.New("secret")},
 			{Name: "tls", Good: time.Unix(2, 0)},
 		}
 	}
@@ -38,6 +38,9 @@ func TestWatchFiles_readAtEachScrape(t *testing.T) {
 		"samsara_gateway_file_consecutive_failures": {
 			`samsara_gateway_file_consecutive_failures{file="api-token"} 2`,
 			`samsara_gateway_file_consecutive_failures{file="tls"} 0`,
+		},
+		"samsara_gateway_file_changed_timestamp_seconds{file=\"api-token\"}": {
+			`samsara_gateway_file_changed_timestamp_seconds{file="api-token"} 1`,
 		},
 		"samsara_gateway_file_good_timestamp_seconds": {
 			`samsara_gateway_file_good_timestamp_seconds{file="api-token"} 1.5`,

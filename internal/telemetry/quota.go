@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,20 +19,30 @@ type quotas struct {
 	refused *prometheus.CounterVec
 }
 
-func newQuotas() *quotas {
+func newQuotas(buckets []float64) *quotas {
 	return &quotas{
-		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "quota_wait_seconds",
-			Help: "Time that admitted attempts waited, in seconds, by the kind of budget that held them up and by priority; " +
-				"attempts that went through without a queue or a store are left out.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{organizationLabel, "kind", "priority"}),
+		waited: prometheus.NewHistogramVec(histogram("quota_wait_seconds",
+			"Time that admitted attempts waited, in seconds, by the kind of budget that held them up and by priority; "+
+				"attempts that went through without a queue or a store are left out.", buckets),
+			[]string{organizationLabel, "kind", "priority"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "quota_refusals_total",
 			Help: "Attempts that were not admitted, by the kind of budget that held them up, by priority and by reason. " +
 				"wait: it would have been too long; queue: too many attempts wait; " +
 				"gone: the call ended while it waited; closed: the gateway stops.",
 		}, []string{organizationLabel, "kind", "priority", "reason"}),
+	}
+}
+
+// bear makes the series of an organization from zero.
+func (q *quotas) bear(organization string) {
+	for _, priority := range []string{priorityName(identity.Identity{}), priorityName(identity.Identity{Batch: true})} {
+		for _, kind := range []string{quota.TokenBudget, quota.OrganizationBudget, operationKind} {
+			q.refused.WithLabelValues(organization, kind, priority, "wait")
+			q.refused.WithLabelValues(organization, kind, priority, "queue")
+		}
+		q.refused.WithLabelValues(organization, "none", priority, "gone")
+		q.refused.WithLabelValues(organization, "none", priority, "closed")
 	}
 }
 
@@ -61,10 +73,25 @@ func (o *Organization) Refused(_ string, from identity.Identity, err error) {
 	o.metrics.quotas.refused.WithLabelValues(o.name, kind, priorityName(from), reason).Inc()
 }
 
+// operationKind is the kind of the budgets of operations.
+const operationKind = "operation"
+
+// maxBudgets is how many budgets of operations an organization shows at a time: those that hold something up, or that
+// Samsara has throttled.
+const maxBudgets = 20
+
 // budgetKind returns token, organization or operation.
 func budgetKind(budget string) string {
 	kind, _, _ := strings.Cut(budget, ":")
 	return kind
+}
+
+// budgetOperation returns the value of operationLabel for a budget, empty if it is none of an operation.
+func budgetOperation(budget string) string {
+	if _, operation, found := strings.Cut(budget, ":"); found {
+		return operationName(operation)
+	}
+	return ""
 }
 
 func priorityName(from identity.Identity) string {
@@ -74,13 +101,31 @@ func priorityName(from identity.Identity) string {
 	return "interactive"
 }
 
+// shown returns the budgets that have metrics: the token's, the organization's, and of those of operations the ones
+// that hold something up now or that were throttled, the longest queues first.
+func shown(all []quota.BudgetState) []quota.BudgetState {
+	var of, operations []quota.BudgetState
+	for _, b := range all {
+		switch {
+		case budgetKind(b.Name) != operationKind:
+			of = append(of, b)
+		case b.Waiting > 0 || b.Throttled > 0 || time.Until(b.PausedUntil) > 0:
+			operations = append(operations, b)
+		}
+	}
+	slices.SortStableFunc(operations, func(a, b quota.BudgetState) int {
+		return cmp.Or(cmp.Compare(b.Waiting, a.Waiting), cmp.Compare(b.Throttled, a.Throttled))
+	})
+	return append(of, operations[:min(len(operations), maxBudgets)]...)
+}
+
 // WatchQuota adds the metrics of the budgets that snapshots returns by the name of their organization, and of the store
 // of each if there is one. snapshots is called once a scrape, concurrently. WatchQuota must be called at most once; the
 // error says that it was not.
 func (m *Metrics) WatchQuota(snapshots func() map[string]quota.Snapshot) error {
 	var w watch
 	ofBudget := func(name, help string) *prometheus.Desc {
-		return w.desc("quota_"+name, help, organizationLabel, "budget")
+		return w.desc("quota_"+name, help, organizationLabel, "budget", operationLabel)
 	}
 	var (
 		limit     = ofBudget("limit_requests", "Requests that the budget allows in its window, as configured.")
@@ -98,18 +143,19 @@ func (m *Metrics) WatchQuota(snapshots func() map[string]quota.Snapshot) error {
 	)
 	w.read = func(out chan<- prometheus.Metric) {
 		for organization, s := range snapshots() {
-			for _, b := range s.Budgets {
+			for _, b := range shown(s.Budgets) {
+				kind, operation := budgetKind(b.Name), budgetOperation(b.Name)
 				if b.Limit != (quota.Limit{}) {
-					out <- gauge(limit, float64(b.Limit.Requests), organization, b.Name)
-					out <- gauge(window, b.Limit.Window.Seconds(), organization, b.Name)
-					out <- gauge(effective, b.Effective, organization, b.Name)
-					out <- gauge(used, float64(b.Used), organization, b.Name)
+					out <- gauge(limit, float64(b.Limit.Requests), organization, kind, operation)
+					out <- gauge(window, b.Limit.Window.Seconds(), organization, kind, operation)
+					out <- gauge(effective, b.Effective, organization, kind, operation)
+					out <- gauge(used, float64(b.Used), organization, kind, operation)
 				}
-				out <- gauge(waiting, float64(b.Waiting), organization, b.Name)
-				out <- gauge(oldest, b.Oldest.Seconds(), organization, b.Name)
-				out <- gauge(paused, max(0, time.Until(b.PausedUntil)).Seconds(), organization, b.Name)
-				out <- counter(admitted, b.Admitted, organization, b.Name)
-				out <- counter(throttled, b.Throttled, organization, b.Name)
+				out <- gauge(waiting, float64(b.Waiting), organization, kind, operation)
+				out <- gauge(oldest, b.Oldest.Seconds(), organization, kind, operation)
+				out <- gauge(paused, max(0, time.Until(b.PausedUntil)).Seconds(), organization, kind, operation)
+				out <- counter(admitted, b.Admitted, organization, kind, operation)
+				out <- counter(throttled, b.Throttled, organization, kind, operation)
 			}
 			if s.Store.Configured {
 				out <- gauge(up, truth(s.Store.Up), organization)

@@ -61,7 +61,7 @@ func TestRefused_byKindPriorityAndReason(t *testing.T) {
 		`samsara_gateway_quota_refusals_total{kind="operation",organization="default",priority="batch",reason="wait"} 2`,
 		`samsara_gateway_quota_refusals_total{kind="token",organization="default",priority="interactive",reason="queue"} 1`,
 	}
-	if diff := cmp.Diff(want, scrape(t, m, "samsara_gateway_quota_refusals_total")); diff != "" {
+	if diff := cmp.Diff(want, counted(t, m, "samsara_gateway_quota_refusals_total")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -108,34 +108,29 @@ func TestWatchQuota_readAtEachScrape(t *testing.T) {
 			},
 		}
 		want := []string{
-			`admitted_total{budget="operation:s/M"} 300`,
-			`admitted_total{budget="operation:s/N"} 0`,
-			`admitted_total{budget="organization"} 0`,
-			`admitted_total{budget="token"} 99`,
-			`effective_requests{budget="operation:s/M"} 100`,
-			`effective_requests{budget="token"} 120.5`,
-			`limit_requests{budget="operation:s/M"} 100`,
-			`limit_requests{budget="token"} 150`,
-			`oldest_wait_seconds{budget="operation:s/M"} 0`,
-			`oldest_wait_seconds{budget="operation:s/N"} 0`,
-			`oldest_wait_seconds{budget="organization"} 0`,
-			`oldest_wait_seconds{budget="token"} 1.5`,
-			`paused_seconds{budget="operation:s/M"} 2.5`,
-			`paused_seconds{budget="operation:s/N"} 0`,
-			`paused_seconds{budget="organization"} 0`,
-			`paused_seconds{budget="token"} 0`,
-			`throttled_total{budget="operation:s/M"} 3`,
-			`throttled_total{budget="operation:s/N"} 0`,
-			`throttled_total{budget="organization"} 0`,
-			`throttled_total{budget="token"} 0`,
-			`used_requests{budget="operation:s/M"} 100`,
-			`used_requests{budget="token"} 7`,
-			`waiting_requests{budget="operation:s/M"} 2`,
-			`waiting_requests{budget="operation:s/N"} 0`,
-			`waiting_requests{budget="organization"} 0`,
-			`waiting_requests{budget="token"} 2`,
-			`window_seconds{budget="operation:s/M"} 60`,
-			`window_seconds{budget="token"} 1`,
+			`admitted_total{budget="operation",operation="s/M"} 300`,
+			`admitted_total{budget="organization",operation=""} 0`,
+			`admitted_total{budget="token",operation=""} 99`,
+			`effective_requests{budget="operation",operation="s/M"} 100`,
+			`effective_requests{budget="token",operation=""} 120.5`,
+			`limit_requests{budget="operation",operation="s/M"} 100`,
+			`limit_requests{budget="token",operation=""} 150`,
+			`oldest_wait_seconds{budget="operation",operation="s/M"} 0`,
+			`oldest_wait_seconds{budget="organization",operation=""} 0`,
+			`oldest_wait_seconds{budget="token",operation=""} 1.5`,
+			`paused_seconds{budget="operation",operation="s/M"} 2.5`,
+			`paused_seconds{budget="organization",operation=""} 0`,
+			`paused_seconds{budget="token",operation=""} 0`,
+			`throttled_total{budget="operation",operation="s/M"} 3`,
+			`throttled_total{budget="organization",operation=""} 0`,
+			`throttled_total{budget="token",operation=""} 0`,
+			`used_requests{budget="operation",operation="s/M"} 100`,
+			`used_requests{budget="token",operation=""} 7`,
+			`waiting_requests{budget="operation",operation="s/M"} 2`,
+			`waiting_requests{budget="organization",operation=""} 0`,
+			`waiting_requests{budget="token",operation=""} 2`,
+			`window_seconds{budget="operation",operation="s/M"} 60`,
+			`window_seconds{budget="token",operation=""} 1`,
 		}
 		if diff := cmp.Diff(want, quotaState(t, s)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -1,35 +1,76 @@
 package telemetry
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/upstream"
 )
 
 // Memory is what WatchMemory reads; *lease.Pool is one. Its methods are called concurrently.
 type Memory interface {
-	// Used returns how many bytes are held.
+	// Limit returns how many bytes there are, Used how many are held, and Unconnected how many of these for no
+	// client in particular.
+	Limit() int64
 	Used() int64
+	Unconnected() int64
+	// Waiting returns how many wait for bytes.
+	Waiting() int64
 	// Closed returns how many connections were closed because others waited.
 	Closed() uint64
 }
 
 var _ Memory = (*lease.Pool)(nil)
 
-// WatchMemory adds the gauges of the memory that clients hold, by answers that are under way and by
-// requests that are being read, and the counter of connections that were closed for it. WatchMemory
-// must be called at most once; the error says that it was not.
+// WatchMemory adds the metrics of the memory of answers that are under way and of requests that are being read: who
+// holds it, how much there is, who waits for it, and the connections that were closed for it. WatchMemory must be
+// called at most once; the error says that it was not.
 func (m *Metrics) WatchMemory(answers, requests Memory) error {
 	var w watch
-	inFlight := w.desc("in_flight_bytes", "Memory of response bodies and messages that are under way.")
-	room := w.desc("request_room_bytes", "Memory that is kept for requests that are being read.")
+	held := w.desc("memory_bytes", "Memory by who holds it. clients: answers on their way to one client; "+
+		"shared: answers and pages that are read for several; requests: requests that are being read.", "holder")
+	limit := w.desc("memory_limit_bytes", "Memory that there is: of answers, for the holders clients and shared, and of requests.", "pool")
+	waiting := w.desc("memory_waiting", "Answers and requests that wait for memory.", "pool")
 	closed := w.desc("connections_closed_total", "Connections of clients that were closed because they "+
 		"made no progress, and others needed the memory that they held.")
 	w.read = func(out chan<- prometheus.Metric) {
-		out <- gauge(inFlight, float64(answers.Used()))
-		out <- gauge(room, float64(requests.Used()))
+		shared := answers.Unconnected()
+		out <- gauge(held, float64(max(0, answers.Used()-shared)), "clients")
+		out <- gauge(held, float64(shared), "shared")
+		out <- gauge(held, float64(requests.Used()), "requests")
+		for name, pool := range map[string]Memory{"answers": answers, "requests": requests} {
+			out <- gauge(limit, float64(pool.Limit()), name)
+			out <- gauge(waiting, float64(pool.Waiting()), name)
+		}
 		out <- counter(closed, answers.Closed()+requests.Closed())
+	}
+	return m.registry.Register(&w)
+}
+
+// maxFeeds is how many feeds show their lag at a time, those first that are furthest behind.
+const maxFeeds = 100
+
+// WatchFeeds adds the metrics of the feeds that are followed. lags is called once a scrape, concurrently; the tenants in
+// it are names of organizations. WatchFeeds must be called at most once; the error says that it was not.
+func (m *Metrics) WatchFeeds(lags func() []feed.Lag) error {
+	var w watch
+	behind := w.desc("feed_lag_seconds", "Longest time since a reader of the feed last had everything that there was, or began to read; "+
+		"the 100 feeds that are furthest behind.", organizationLabel, operationLabel)
+	followers := w.desc("feed_followers", "Streams that share the readers of feeds.")
+	w.read = func(out chan<- prometheus.Metric) {
+		all, total := lags(), 0
+		slices.SortFunc(all, func(a, b feed.Lag) int { return cmp.Compare(b.Behind, a.Behind) })
+		for i, lag := range all {
+			total += lag.Followers
+			if i < maxFeeds {
+				out <- gauge(behind, lag.Behind.Seconds(), lag.Tenant, operationName(lag.Operation))
+			}
+		}
+		out <- gauge(followers, float64(total))
 	}
 	return m.registry.Register(&w)
 }

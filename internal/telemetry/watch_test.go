@@ -1,11 +1,15 @@
 package telemetry_test
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"samsara.internal/gateway/internal/feed"
 	"samsara.internal/gateway/internal/telemetry"
 	"samsara.internal/gateway/upstream"
 )
@@ -80,12 +84,15 @@ func TestWatchUpstreams_readAtEachScrape(t *testing.T) {
 
 // pool is a Memory.
 type pool struct {
-	used   int64
-	closed uint64
+	limit, used, unconnected, waiting int64
+	closed                            uint64
 }
 
-func (p *pool) Used() int64    { return p.used }
-func (p *pool) Closed() uint64 { return p.closed }
+func (p *pool) Limit() int64       { return p.limit }
+func (p *pool) Used() int64        { return p.used }
+func (p *pool) Unconnected() int64 { return p.unconnected }
+func (p *pool) Waiting() int64     { return p.waiting }
+func (p *pool) Closed() uint64     { return p.closed }
 
 func TestWatchMemory_readAtEachScrape(t *testing.T) {
 	t.Parallel()
@@ -94,17 +101,46 @@ func TestWatchMemory_readAtEachScrape(t *testing.T) {
 	if err := m.WatchMemory(&answers, &requests); err != nil {
 		t.Fatal(err)
 	}
-	answers, requests = pool{3 << 20, 4}, pool{8 << 20, 1}
-	for name, want := range map[string]string{
-		"samsara_gateway_in_flight_bytes":          "samsara_gateway_in_flight_bytes 3.145728e+06",
-		"samsara_gateway_request_room_bytes":       "samsara_gateway_request_room_bytes 8.388608e+06",
-		"samsara_gateway_connections_closed_total": "samsara_gateway_connections_closed_total 5",
-	} {
-		if diff := cmp.Diff([]string{want}, scrape(t, m, name)); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
+	answers, requests = pool{4 << 20, 3 << 20, 1 << 20, 2, 4}, pool{8 << 20, 5 << 20, 0, 0, 1}
+	want := []string{
+		`samsara_gateway_connections_closed_total 5`,
+		`samsara_gateway_memory_bytes{holder="clients"} 2.097152e+06`,
+		`samsara_gateway_memory_bytes{holder="requests"} 5.24288e+06`,
+		`samsara_gateway_memory_bytes{holder="shared"} 1.048576e+06`,
+		`samsara_gateway_memory_limit_bytes{pool="answers"} 4.194304e+06`,
+		`samsara_gateway_memory_limit_bytes{pool="requests"} 8.388608e+06`,
+		`samsara_gateway_memory_waiting{pool="answers"} 2`,
+		`samsara_gateway_memory_waiting{pool="requests"} 0`,
+	}
+	got := append(scrape(t, m, "samsara_gateway_connections_"), scrape(t, m, "samsara_gateway_memory_")...)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if err := m.WatchMemory(&answers, &requests); err == nil {
+		t.Error("the same was watched twice")
+	}
+}
+
+func TestWatchFeeds_furthestBehindFirst(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	var lags []feed.Lag
+	if err := m.WatchFeeds(func() []feed.Lag { return lags }); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 150 {
+		lags = append(lags, feed.Lag{
+			Tenant: "north", Operation: "/a.v1.FeedService/Follow" + strconv.Itoa(i), Readers: 1, Followers: 2, Behind: time.Duration(i) * time.Second,
+		})
+	}
+	got := scrape(t, m, "samsara_gateway_feed_lag_seconds")
+	if len(got) != 100 || !slices.Contains(got, `samsara_gateway_feed_lag_seconds{operation="FeedService/Follow149",organization="north"} 149`) {
+		t.Errorf("%d feeds, want 100, and among them the one that is furthest behind:\n%s", len(got), strings.Join(got, "\n"))
+	}
+	if diff := cmp.Diff([]string{"samsara_gateway_feed_followers 300"}, scrape(t, m, "samsara_gateway_feed_followers")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if m.WatchFeeds(nil) == nil {
 		t.Error("the same was watched twice")
 	}
 }

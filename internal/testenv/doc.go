@@ -3,6 +3,7 @@
 //
 //   - SAMSARA_TEST_BIN is the folder of the programs that tests start. Nothing is missing then, so that
 //     a test that misses a program fails.
+//   - SAMSARA_TEST_INCIDENTS=1 runs the tests that stage incidents.
 //   - SAMSARA_TEST_TIME=1 runs the tests that nothing else may run beside.
 //   - SAMSARA_TEST_ROOT=1 runs the tests that may do anything to the machine.
 //   - SAMSARA_TEST_SDK=1 runs the tests with Samsara's SDKs, which are in the folder sdk of the programs.

@@ -55,6 +55,13 @@ func Root(t testing.TB) {
 	only(t, "TestContainer_", "SAMSARA_TEST_ROOT", "needs root: make test-root")
 }
 
+// Incidents skips a test that stages an incident for minutes except in make test-incidents, which finds them by their
+// name: TestIncidents_ and what happens.
+func Incidents(t testing.TB) {
+	t.Helper()
+	only(t, "TestIncidents_", "SAMSARA_TEST_INCIDENTS", "takes minutes: make test-incidents")
+}
+
 // SDKs returns the folder of Samsara's SDKs: node_modules and the virtual environment python. It skips
 // the test except in make test-sdk, which installs them and finds the tests by their name: TestSDK_
 // and what is tested.

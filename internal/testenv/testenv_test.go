@@ -91,6 +91,8 @@ func TestAlone_skipped(t *testing.T) {
 		{"TestSDK_x", "SAMSARA_TEST_SDK", "1", sdks, ""},
 		{"TestSDK_x", "SAMSARA_TEST_SDK", "", sdks, "skipped: needs Samsara's SDKs: make test-sdk"},
 		{"TestX", "SAMSARA_TEST_SDK", "", sdks, "failed: the name of TestX must begin with TestSDK_: no make target runs it"},
+		{"TestIncidents_x", "SAMSARA_TEST_INCIDENTS", "1", testenv.Incidents, ""},
+		{"TestIncidents_x", "SAMSARA_TEST_INCIDENTS", "", testenv.Incidents, "skipped: takes minutes: make test-incidents"},
 		{"TestContainer_x", "SAMSARA_TEST_ROOT", "1", testenv.Root, ""},
 		{"TestContainer_x", "SAMSARA_TEST_ROOT", "", testenv.Root, "skipped: needs root: make test-root"},
 		{"TestX", "SAMSARA_TEST_ROOT", "", testenv.Root, "failed: the name of TestX must begin with TestContainer_: no make target runs it"},

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"connectrpc.com/conformance/reference"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"samsara.internal/gateway/internal/telemetry"
@@ -76,7 +75,7 @@ func run(ctx context.Context, in io.Reader, out, log io.Writer) error {
 
 // newServer returns a server like that of cmd/gateway, without an upstream.
 func newServer(want *reference.Request, log *slog.Logger) (*service.Server, error) {
-	metrics, err := telemetry.New(telemetry.Build{})
+	metrics, err := telemetry.New(telemetry.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -89,8 +88,9 @@ func newServer(want *reference.Request, log *slog.Logger) (*service.Server, erro
 		Logger:             log,
 		Credentials:        creds,
 		Streams:            metrics,
-		UnaryInterceptors:  []grpc.UnaryServerInterceptor{metrics.UnaryInterceptor()},
-		StreamInterceptors: []grpc.StreamServerInterceptor{metrics.StreamInterceptor()},
+		Finished: func(_ context.Context, f *service.Finished) {
+			metrics.CallEnded(telemetry.Call{Method: f.Method, Code: f.Code.String(), Duration: f.Duration})
+		},
 		MaxRequestBytes:    int(want.GetMessageReceiveLimit()),
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ func (e *edge) record(ctx context.Context, line *logLine, writes bool, err error
 	fact := func(key apiv1.ErrorInfoKey) string { return info.GetMetadata()[upstream.KeyText(key)] }
 	r := recordOf(line, audit.Ended)
 	r.Code, r.Reason, r.HTTPStatus = s.Code().String(), info.GetReason(), fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_HTTP_STATUS)
-	r.Processed, r.RequestID = fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED), line.requestID
+	r.Processed, r.RequestID = fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_PROCESSED), line.upstreamID
 	r.Rule, r.Duration = fact(apiv1.ErrorInfoKey_ERROR_INFO_KEY_RULE), time.Since(line.start)
 	if writes && s.Code() == codes.OK {
 		r.Processed = "yes"

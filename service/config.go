@@ -80,6 +80,11 @@ type Config struct {
 	Requests *lease.Pool
 	// Finished is called with each call that has ended, on its goroutine; it must not keep f.
 	Finished func(ctx context.Context, f *Finished)
+	// Access is where calls that have succeeded are logged.
+	Access AccessLog
+	// SlowCall is how long a unary call, or the first message of a stream, may take until its line is a warning. 0: for
+	// ever.
+	SlowCall time.Duration
 	// UnaryInterceptors and StreamInterceptors see every call, refused ones too, with the status that its
 	// caller sees. A unary interceptor is given nil as the request: the request is decoded later, so that
 	// interceptors also see calls whose request cannot be decoded.
@@ -170,6 +175,14 @@ func (c Config) withDefaults() (Config, error) {
 	c.KeepaliveTimeout = cmp.Or(c.KeepaliveTimeout, 20*time.Second)
 	c.KeepaliveMinTime = cmp.Or(c.KeepaliveMinTime, 10*time.Second)
 	return c, errors.Join(errs...)
+}
+
+// AccessLog gets lines of calls that have succeeded. The zero value gets none.
+type AccessLog struct {
+	Logger *slog.Logger
+	// Turn reports whether there may be another line now, and how many were left out since the last one. It is called
+	// concurrently.
+	Turn func(ctx context.Context) (leftOut int, ok bool)
 }
 
 // Auditor keeps a record of calls. *audit.Log is one. Its methods are called concurrently.

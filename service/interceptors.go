@@ -10,7 +10,6 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -44,6 +43,8 @@ type edge struct {
 	served          methods
 	defaultDeadline time.Duration
 	finished        func(ctx context.Context, f *Finished)
+	access          AccessLog
+	slowCall        time.Duration
 	calls           calls
 	organizations   Organizations
 	gate            *gate
@@ -58,6 +59,8 @@ func newEdge(c Config, organizations Organizations, stopping context.Context) *e
 		presenter: presenter{c.Logger}, served: make(methods), defaultDeadline: c.DefaultDeadline,
 		calls:         calls{limit: int64(c.MaxConcurrentCalls)},
 		finished:      c.Finished,
+		access:        c.Access,
+		slowCall:      c.SlowCall,
 		organizations: organizations,
 		gate:          g,
 		audit:         c.Audit,
@@ -115,13 +118,13 @@ func (e *edge) refuse(ctx context.Context, line *logLine) error {
 		err = ofWrite(err)
 	}
 	line.refused = true
-	_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
+	_ = grpc.SetTrailer(ctx, line.trailer(err)) // It fails only if the caller is gone.
 	line.finish(ctx, err)
 	return err
 }
 
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	line := newLogLine(e.logger, e.finished, info.FullMethod)
+	line := e.newLogLine(ctx, info.FullMethod)
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
 			return nil, e.refuse(ctx, line)
@@ -140,7 +143,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 		}
 		e.record(ctx, line, writes, err)
 		if err != nil {
-			_ = grpc.SetTrailer(ctx, pushbackTrailer(status.Convert(err))) // It fails only if the caller is gone.
+			_ = grpc.SetTrailer(ctx, line.trailer(err)) // It fails only if the caller is gone.
 		}
 		line.finish(ctx, err)
 	}()
@@ -163,7 +166,7 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 }
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-	line := newLogLine(e.logger, e.finished, info.FullMethod)
+	line := e.newLogLine(ss.Context(), info.FullMethod)
 	line.refused = info.FullMethod == unknownName
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
@@ -177,7 +180,7 @@ func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 			err = e.panicked(ctx, cause)
 		}
 		if err = e.present(ctx, err); err != nil {
-			ss.SetTrailer(pushbackTrailer(status.Convert(err)))
+			ss.SetTrailer(line.trailer(err))
 		}
 		e.record(ctx, line, false, err)
 		line.finish(ctx, err)

@@ -17,6 +17,7 @@ func (h *handler) list(c *client) error {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	defer context.AfterFunc(c.ending, cancel)()
+	c.request.ID = lineOf(ctx).id // Nobody shares what a list asks for.
 	a := &ahead{walker: c.walker, slots: make(chan struct{}, heldPages), out: make(chan fetchedPage)}
 	go a.run(ctx)
 	var err error

@@ -2,26 +2,38 @@ package service
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"samsara.internal/gateway/upstream"
 )
 
-// logLine is the line of a call that is running: its method, code, duration, peer, attempts,
-// Samsara's request id and the message of an error, but no payload. It belongs to the call's
-// goroutine.
+// logLine is the line of a call that is running: what Finished says of it, its peer and the message of an error, but no
+// payload. It belongs to the call's goroutine.
 type logLine struct {
-	logger    *slog.Logger
-	told      func(ctx context.Context, f *Finished)
-	method    string
-	start     time.Time
-	attempts  int
-	requestID string
+	edge   *edge
+	method string
+	start  time.Time
+	// deadline is when the call must have ended; zero: it came without a deadline.
+	deadline time.Time
+	// id is the call's own, and traceID that of the trace that it belongs to, if any.
+	id, traceID string
+	// attempts, httpStatus and upstreamID are of the last request of Samsara, and spent is where it took its time.
+	attempts, httpStatus int
+	upstreamID           string
+	spent                upstream.Spent
+	source               upstream.AnswerSource
+	responseBytes        int64
 	// access is who calls, and what was decided about the call. caller is its name, with the part of it that it
 	// names; empty: nobody has asked.
 	access access
@@ -32,8 +44,9 @@ type logLine struct {
 	organization *Organization
 	// stream is the entry of a stream among the open ones.
 	stream *openStream
-	// pages and items count what a stream of pages has sent.
+	// pages and items count what a stream of pages has sent, and firstPage is when it began to.
 	pages, items int64
+	firstPage    time.Time
 	// reads is whether the call is a read of a method that may write.
 	reads bool
 	// refused is whether the call is beyond the limit or of no method: callers can make such calls without
@@ -44,8 +57,20 @@ type logLine struct {
 
 type logLineKey struct{}
 
-func newLogLine(logger *slog.Logger, told func(context.Context, *Finished), fullMethod string) *logLine {
-	return &logLine{logger: logger, told: told, method: fullMethod, start: time.Now()}
+// newLogLine begins the line of a call.
+func (e *edge) newLogLine(ctx context.Context, fullMethod string) *logLine {
+	l := &logLine{edge: e, method: fullMethod, start: time.Now(), source: upstream.SourceUpstream}
+	l.deadline, _ = ctx.Deadline()
+	if isGRPCs(fullMethod) {
+		return l
+	}
+	l.traceID = traceID(ctx)
+	if given := metadata.ValueFromIncomingContext(ctx, callIDKey); len(given) == 1 && isCallID(given[0]) {
+		l.id = given[0]
+	} else {
+		l.id = newCallID()
+	}
+	return l
 }
 
 // lineOf returns the line of the call that ctx belongs to.
@@ -56,38 +81,46 @@ func lineOf(ctx context.Context) *logLine {
 	return new(logLine) // of no call: a test's
 }
 
-// logAttempts adds to the line of the call that ctx belongs to.
-func logAttempts(ctx context.Context, attempts int, requestID string) {
-	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
-		line.attempts, line.requestID = attempts, requestID
+// answered adds a response that Samsara gave.
+func (l *logLine) answered(resp *upstream.Response) {
+	l.attempts, l.upstreamID, l.httpStatus = resp.Attempts, resp.RequestID, resp.Status
+	l.responseBytes = int64(len(resp.Message) + len(resp.Body))
+	switch {
+	case resp.Cached:
+		l.source = upstream.SourceCache
+	case resp.Shared:
+		l.source = upstream.SourceShared
 	}
 }
 
-// logRead says that the call that ctx belongs to is a read.
-func logRead(ctx context.Context) {
-	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
-		line.reads = true
-	}
+// failed adds an error of asking Samsara.
+func (l *logLine) failed(err *upstream.Error) {
+	l.attempts, l.upstreamID, l.httpStatus = err.Attempts, err.RequestID, err.HTTPStatus
 }
 
 // isGRPCs reports whether a method is of grpc's own services, such as health and reflection.
 func isGRPCs(fullMethod string) bool { return strings.HasPrefix(fullMethod, "/grpc.") }
 
-// logPage adds a page of a stream to the line of the call that ctx belongs to.
-func logPage(ctx context.Context, items int64) {
-	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
-		line.pages++
-		line.items += items
+// sentPage adds a page of a stream.
+func (l *logLine) sentPage(items, bytes int64) {
+	if l.pages == 0 {
+		l.firstPage = time.Now()
 	}
+	l.pages++
+	l.items += items
+	l.responseBytes += bytes
 }
 
-// level returns the level at which a call is logged. Success is logged at debug, because metrics count it,
-// and a line for a call costs a tenth of the call's CPU. Probes and tools are logged at debug too.
+// level returns the level at which a call is logged. Probes and tools are logged at debug, because metrics count them.
 func level(fullMethod string, code codes.Code) slog.Level {
-	if code == codes.OK || isGRPCs(fullMethod) {
+	switch {
+	case isGRPCs(fullMethod):
 		return slog.LevelDebug
+	case code == codes.Unauthenticated: // A token of Samsara's that is not taken is everybody's trouble.
+		return slog.LevelWarn
+	default:
+		return slog.Level(logging.DefaultServerCodeToLevel(code))
 	}
-	return slog.Level(logging.DefaultServerCodeToLevel(code))
 }
 
 // name returns the name of the caller, empty if it is not known.
@@ -98,47 +131,139 @@ func (l *logLine) name() string {
 	return l.caller
 }
 
-// finish logs the call, whose context is ctx and which ended with err.
+// finish logs the call, whose context is ctx and which ended with err, and tells of it. A success is logged at info if it
+// is slow or its turn has come, and always at debug.
 func (l *logLine) finish(ctx context.Context, err error) {
-	code := status.Code(err)
-	duration := time.Since(l.start)
-	l.finished(ctx, code, duration)
-	level := level(l.method, code)
-	if !l.logger.Enabled(ctx, level) {
+	f := l.finished(err)
+	if l.edge.finished != nil {
+		l.edge.finished(ctx, &f)
+	}
+	log, level, message := l.edge.logger, level(f.Method, f.Code), "call finished"
+	leftOut := 0
+	switch isSlow := l.edge.isSlow(&f); {
+	case f.Refused:
+		message = "call refused"
+	case isSlow && level < slog.LevelWarn:
+		level, message = slog.LevelWarn, "call was slow"
+	case f.Code == codes.OK && log.Enabled(ctx, slog.LevelDebug):
+		level = slog.LevelDebug
+	case f.Code == codes.OK && level == slog.LevelInfo:
+		may := false
+		if log = l.edge.access.Logger; log != nil && log.Enabled(ctx, level) {
+			leftOut, may = l.edge.access.Turn(ctx)
+		}
+		if !may {
+			return
+		}
+	}
+	if !log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("method", l.method),
-		slog.String("code", code.String()),
-		slog.Duration("duration", duration),
+	attrs := l.attrs(ctx, &f, err)
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("suppressed", leftOut))
+	}
+	log.LogAttrs(ctx, level, message, attrs...)
+}
+
+// isSlow reports whether a call took longer than a good one does. A stream is slow if its first message came late.
+func (e *edge) isSlow(f *Finished) bool {
+	if e.slowCall == 0 || isGRPCs(f.Method) {
+		return false
+	}
+	if f.Stream {
+		return f.FirstPage > e.slowCall
+	}
+	return f.Duration > e.slowCall
+}
+
+// attrs returns what the line of a call says. What is not known is left out.
+func (l *logLine) attrs(ctx context.Context, f *Finished, err error) []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 24),
+		slog.String("method", f.Method),
+		slog.String("code", f.Code.String()),
+		slog.Duration("duration", f.Duration),
+	)
+	text := func(name, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(name, value))
+		}
+	}
+	number := func(name string, value int64) {
+		if value != 0 {
+			attrs = append(attrs, slog.Int64(name, value))
+		}
+	}
+	span := func(name string, value time.Duration) {
+		if value != 0 {
+			attrs = append(attrs, slog.Duration(name, value))
+		}
 	}
 	if from, ok := peer.FromContext(ctx); ok {
-		attrs = append(attrs, slog.String("peer", from.Addr.String()))
+		text("peer", from.Addr.String())
 	}
-	if caller := l.name(); caller != "" {
-		attrs = append(attrs, slog.String("caller", caller))
-	}
+	text("caller", l.name())
 	if o := l.organization; o != nil && o.told {
-		attrs = append(attrs, slog.String("organization", o.name))
+		text("organization", o.name)
 	}
-	if l.attempts > 0 {
-		attrs = append(attrs, slog.Int("attempts", l.attempts))
+	text("x_request_id", f.ID)
+	text("trace_id", f.TraceID)
+	number("http_status", int64(f.HTTPStatus))
+	number("attempts", int64(f.Attempts))
+	text("request_id", f.UpstreamID)
+	span("deadline", f.Deadline)
+	span("quota_wait", f.Spent.Quota)
+	span("upstream", f.Spent.Upstream)
+	span("translation", f.Spent.Translation)
+	span("first_page", f.FirstPage)
+	number("pages", f.Pages)
+	number("items", f.Items)
+	number("response_bytes", f.ResponseBytes)
+	switch f.Source {
+	case upstream.SourceCache:
+		text("source", "cache")
+	case upstream.SourceShared:
+		text("source", "shared")
+	case upstream.SourceUpstream:
 	}
-	if l.requestID != "" {
-		attrs = append(attrs, slog.String("request_id", l.requestID))
-	}
-	if l.pages > 0 {
-		attrs = append(attrs, slog.Int64("pages", l.pages), slog.Int64("items", l.items))
-	}
-	if reason := reasonOf(err); reason != "" {
-		attrs = append(attrs, slog.String("reason", reason))
-	}
+	text("reason", f.Reason)
 	if err != nil {
-		attrs = append(attrs, slog.String("error", status.Convert(err).Message()))
+		text("error", status.Convert(err).Message())
 	}
-	if l.refused {
-		l.logger.LogAttrs(ctx, level, "call refused", attrs...)
-		return
+	return attrs
+}
+
+// callIDKey has what a caller names a call by, in the metadata of the call. Every call has such a name, of its own if
+// its caller gives none. It is in the log, in the trailer of a failure, and in what Samsara is asked.
+const callIDKey = "x-request-id"
+
+// maxCallIDBytes bounds such a name.
+const maxCallIDBytes = 128
+
+// isCallID reports whether a caller may name a call so: with printable ASCII, so that it fits into a header and a line.
+func isCallID(id string) bool {
+	return id != "" && len(id) <= maxCallIDBytes && strings.IndexFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// newCallID returns a name for a call, of 128 random bits.
+func newCallID() string {
+	var random [16]byte
+	binary.LittleEndian.PutUint64(random[:8], rand.Uint64()) //nolint:gosec // it tells calls apart and keeps nothing secret
+	binary.LittleEndian.PutUint64(random[8:], rand.Uint64()) //nolint:gosec // as above
+	var text [32]byte
+	hex.Encode(text[:], random[:])
+	return string(text[:])
+}
+
+// traceID returns the trace that a call belongs to by W3C's traceparent, empty if there is none.
+func traceID(ctx context.Context) string {
+	given := metadata.ValueFromIncomingContext(ctx, "traceparent")
+	if len(given) != 1 || len(given[0]) < len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") || given[0][2] != '-' || given[0][35] != '-' {
+		return ""
 	}
-	l.logger.LogAttrs(ctx, level, "call finished", attrs...)
+	id := given[0][3:35]
+	if strings.Trim(id, "0123456789abcdef") != "" || strings.Trim(id, "0") == "" {
+		return ""
+	}
+	return id
 }

@@ -248,11 +248,12 @@ func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
 	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
 	m := newMessage(cursor)
 	m.setPage(wire, held)
+	bytes := int64(len(wire))
 	if err := c.send(m, cursor); err != nil {
 		return err
 	}
 	c.unfit = p.resp.HoldsToken(cursor)
-	logPage(c.Context(), items)
+	lineOf(c.Context()).sentPage(items, bytes)
 	c.observer.PageSent(c.stream.Follow, items)
 	return nil
 }
@@ -310,7 +311,8 @@ func (c *client) end(err error) error {
 		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
 		trailer = metadata.Join(trailer, c.organization.metadata(failed.Attempts, failed.RequestID))
 	}
-	logAttempts(c.Context(), c.attempts, c.requestID)
+	line := lineOf(c.Context())
+	line.attempts, line.upstreamID = c.attempts, c.requestID
 	if err = c.present(c.Context(), err); err != nil {
 		err = c.nameCursor(status.Convert(err), trailer).Err()
 	}

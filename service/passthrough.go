@@ -41,7 +41,7 @@ func (h *handler) passthrough() grpc.MethodDesc {
 		h.answering.Add(1)
 		defer h.answering.Add(-1)
 		if in.GetMethod() == methodGet {
-			logRead(ctx)
+			lineOf(ctx).reads = true
 		}
 		return h.pass(ctx, from, org, in)
 	})

@@ -69,10 +69,14 @@ func mayClientRepeat(info *errdetails.ErrorInfo) bool {
 	return mayEndBetter && (attempts == "" || attempts == "0") && (processed == "" || processed == "no")
 }
 
-// pushbackTrailer returns the trailer with the pushback of s, nil if that is empty.
-func pushbackTrailer(s *status.Status) metadata.MD {
-	if text := pushback(s); text != "" {
-		return metadata.Pairs(pushbackKey, text)
+// trailer returns what a failed call tells its caller beside the status: the call's own name, and the pushback.
+func (l *logLine) trailer(err error) metadata.MD {
+	md := metadata.MD{}
+	if l.id != "" {
+		md.Set(callIDKey, l.id)
 	}
-	return nil
+	if text := pushback(status.Convert(err)); text != "" {
+		md.Set(pushbackKey, text)
+	}
+	return md
 }

@@ -86,6 +86,7 @@ func (h *handler) do(ctx context.Context, from *caller, org *Organization, op *u
 			return nil, err
 		}
 	}
+	req.ID, req.Spent = line.id, &line.spent
 	resp, err := org.upstream.Do(ctx, op, req)
 	if err == nil {
 		err = checkBody(op, req, resp)
@@ -93,13 +94,13 @@ func (h *handler) do(ctx context.Context, from *caller, org *Organization, op *u
 	if err != nil {
 		var failed *upstream.Error
 		if errors.As(err, &failed) {
-			logAttempts(ctx, failed.Attempts, failed.RequestID)
+			line.failed(failed)
 			// This fails only if the caller is gone.
 			_ = grpc.SetTrailer(ctx, org.metadata(failed.Attempts, failed.RequestID))
 		}
 		return nil, err
 	}
-	logAttempts(ctx, resp.Attempts, resp.RequestID)
+	line.answered(resp)
 	return resp, nil
 }
 

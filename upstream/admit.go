@@ -51,7 +51,12 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 	var through *quotaGate
 	if req.op.quota != nil {
 		through = &quotaGate{quota: req.op.quota, from: req.From}
-		if refused := through.take(ctx); refused != nil {
+		asked := time.Now()
+		refused := through.take(ctx)
+		if req.Spent != nil {
+			req.Spent.Quota += time.Since(asked)
+		}
+		if refused != nil {
 			return nil, nil, refused
 		}
 	}

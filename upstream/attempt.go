@@ -47,6 +47,10 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 		resp, failure = translate(req.op, &got)
 		seen.Translation = time.Since(whole)
 	}
+	if req.Spent != nil {
+		req.Spent.Upstream += seen.Duration
+		req.Spent.Translation += seen.Translation
+	}
 	if a.observer != nil {
 		a.observer.ObserveAttempt(ctx, seen)
 	}

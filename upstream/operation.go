@@ -114,11 +114,22 @@ type Request struct {
 	From identity.Identity
 	// Memory is the holder of the answer in flight; nil: the client itself. It is of Config.Memory.
 	Memory *lease.Holder
+	// ID is what the caller and the gateway name the request by, which is sent as X-Request-Id; empty: none is sent.
+	ID string
+	// Spent is where what becomes of the request is added up; nil: nowhere.
+	Spent *Spent
 	// RetryAlways makes the request repeatable because its caller says so.
 	RetryAlways bool
 	// NoStore is whether the upstream must be asked for this request alone, and the answer is not kept
 	// for others.
 	NoStore bool
+}
+
+// Spent is how long a request of a client took, and where. Do writes to it until it returns.
+type Spent struct {
+	// Quota is the time in the quota's queues, Upstream that of attempts from connecting to the last byte, and Translation
+	// that from there to the message.
+	Quota, Upstream, Translation time.Duration
 }
 
 // Response is a 2XX response. Its slices, including those of Drift, may be shared with other responses:

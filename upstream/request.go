@@ -130,10 +130,13 @@ func (a *authorizer) authorize(ctx context.Context) (*authorized, *Error) {
 	return fresh, nil
 }
 
+// requestIDHeader has the name of a request.
+const requestIDHeader = "X-Request-Id"
+
 // header returns the header of an attempt. If counted is not empty it names the field with the number of
 // the attempt.
 func (r *request) header(with *authorized, counted string, attempt int) http.Header {
-	if len(r.Header) == 0 && len(r.Body) == 0 && counted == "" {
+	if len(r.Header) == 0 && len(r.Body) == 0 && r.ID == "" && counted == "" {
 		return with.header
 	}
 	header := maps.Clone(with.header)
@@ -144,6 +147,9 @@ func (r *request) header(with *authorized, counted string, attempt int) http.Hea
 	}
 	if len(r.Body) > 0 {
 		header.Set("Content-Type", "application/json")
+	}
+	if r.ID != "" {
+		header.Set(requestIDHeader, r.ID)
 	}
 	if counted != "" {
 		header.Set(counted, strconv.Itoa(attempt))
@@ -159,7 +165,7 @@ func reserved(name string) bool {
 	case "Authorization", "Cookie", "Proxy-Authorization", "User-Agent", "X-Samsara-Version",
 		"Accept", "Accept-Encoding", "Content-Encoding", "Content-Length", "Content-Type", "Range",
 		"Connection", "Expect", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		"Idempotency-Key", "X-Idempotency-Key":
+		"Idempotency-Key", "X-Idempotency-Key", requestIDHeader:
 		return true
 	default:
 		return false

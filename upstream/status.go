@@ -304,7 +304,7 @@ func statusError(token string, resp *http.Response, body []byte) *Error {
 func requestID(token string, header http.Header) string {
 	id := header.Get("Request-Id")
 	if id == "" {
-		id = header.Get("X-Request-Id")
+		id = header.Get(requestIDHeader)
 	}
 	if id == "" {
 		return ""

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"samsara.internal/gateway/internal/config"
+	"samsara.internal/gateway/service"
 )
 
 const (
@@ -29,8 +30,21 @@ func newLogger(level slog.Leveler, format config.LogFormat, w io.Writer) (log *s
 	if format == config.LogJSON {
 		out = slog.NewJSONHandler(w, options)
 	}
-	limit := &lineLimit{out: out, kinds: make(map[lineKind]*lineCount)}
+	limit := newLineLimit(out, maxLinesPerSecond)
 	return slog.New(limitedHandler{out, limit}), limit.flush
+}
+
+// newAccessLog returns the log of calls that succeed, of which at most perSecond have a line. It writes where log does, which
+// must be of newLogger. flush is for the end of the program.
+func newAccessLog(log *slog.Logger, perSecond int) (access service.AccessLog, flush func(context.Context)) {
+	limited, ok := log.Handler().(limitedHandler)
+	if !ok || perSecond == 0 {
+		return service.AccessLog{}, func(context.Context) {}
+	}
+	limit := newLineLimit(limited.Handler, perSecond)
+	return service.AccessLog{Logger: slog.New(limited.Handler), Turn: func(ctx context.Context) (int, bool) {
+		return limit.take(ctx, lineKind{slog.LevelInfo, "call finished"})
+	}}, limit.flush
 }
 
 // durationAsText makes a text with a unit of a duration, which slog would write in JSON in nanoseconds.
@@ -79,9 +93,15 @@ func (h limitedHandler) WithGroup(name string) slog.Handler {
 // lineLimit counts lines. It is safe for concurrent use.
 type lineLimit struct {
 	out slog.Handler
+	// perSecond bounds the lines of each kind, also in a burst.
+	perSecond int
 
 	mu    sync.Mutex
 	kinds map[lineKind]*lineCount
+}
+
+func newLineLimit(out slog.Handler, perSecond int) *lineLimit {
+	return &lineLimit{out: out, perSecond: perSecond, kinds: make(map[lineKind]*lineCount)}
 }
 
 // lineKind is what lines that are limited together have in common.
@@ -107,7 +127,7 @@ func (l *lineLimit) take(ctx context.Context, kind lineKind) (leftOut int, ok bo
 		count = l.kinds[kind]
 	}
 	if count == nil {
-		count = &lineCount{rate: rate.NewLimiter(maxLinesPerSecond, maxLinesPerSecond)}
+		count = &lineCount{rate: rate.NewLimiter(rate.Limit(l.perSecond), l.perSecond)}
 		l.kinds[kind] = count
 	}
 	if !count.rate.Allow() {

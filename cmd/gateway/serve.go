@@ -80,6 +80,8 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	level.Set(cfg.LogLevel)
 	log, flush := newLogger(level, cfg.LogFormat, stderr)
 	defer flush(ctx)
+	access, flushAccess := newAccessLog(log, cfg.AccessLogRate)
+	defer flushAccess(ctx)
 	adoptStrayLines(log)
 	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
@@ -143,7 +145,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return err
 	}
 	defer stopRates()
-	grpcServer, err := newServer(cfg, files, endpoints, orgs, shared, memory, metrics, log)
+	grpcServer, err := newServer(cfg, files, endpoints, orgs, shared, memory, metrics, access, log)
 	if err != nil {
 		return err
 	}
@@ -314,7 +316,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(files.dates)
 }
 
-func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, shared policy.SharedRates, memory memory, metrics *telemetry.Metrics, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, shared policy.SharedRates, memory memory, metrics *telemetry.Metrics, access service.AccessLog, log *slog.Logger) (*service.Server, error) {
 	descriptors, err := maxDescriptors()
 	if err != nil {
 		return nil, err
@@ -346,6 +348,8 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Answers:              memory.answers,
 		Requests:             memory.requests,
 		Finished:             newCallMetrics(metrics, files.policyInUse()).finished,
+		Access:               access,
+		SlowCall:             cfg.SlowCall,
 		DefaultDeadline:      cfg.DefaultDeadline,
 		MaxRequestBytes:      int(cfg.MaxRequestBytes),
 		MaxConcurrentStreams: uint32(cfg.MaxConcurrentStreams),

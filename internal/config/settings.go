@@ -115,6 +115,10 @@ type Config struct {
 	// QuotaOrganization names the organization in that Redis.
 	QuotaOrganization string
 
+	// AccessLogRate bounds the lines of calls that succeed, in a second; 0: none. SlowCall is how long a call may take before
+	// its line is a warning; 0: for ever.
+	AccessLogRate int
+	SlowCall      time.Duration
 	// MetricsBuckets are the upper bounds of the classic buckets of histograms, in seconds and rising.
 	MetricsBuckets []float64
 
@@ -272,8 +276,10 @@ func (c *Config) settings() []setting {
 		{"audit-files", auditing, "`NUMBER` of files that are kept, the one that is written included", whole(&c.AuditFiles, 1, 1000).defaultTo(10)},
 		{"audit-required", auditing, "refuse writes while the audit log cannot be written", boolean(&c.AuditRequired)},
 
-		{"log-level", logging, logLevelUsage + "; a call that succeeds is at debug", level(&c.LogLevel).defaultTo(slog.LevelInfo)},
+		{"log-level", logging, logLevelUsage, level(&c.LogLevel).defaultTo(slog.LevelInfo)},
 		{"log-format", logging, logFormatUsage, logFormat(&c.LogFormat).defaultTo(LogText)},
+		{"access-log-rate", logging, "`NUMBER` of lines a second, at most, for calls that succeed; the next line says how many were left out; 0: none; at --log-level=debug there is a line for each", whole(&c.AccessLogRate, 0, 100_000).defaultTo(100)},
+		{"slow-call", logging, "`TIME` that a call may take, or the first message of a stream, before its line is a warning; 0: for ever", duration(&c.SlowCall, 0, time.Hour).defaultTo(10 * time.Second)},
 
 		{"config", files, "YAML `FILE` with settings under the names of the flags, without dashes in front", text(&c.File)},
 	}

@@ -73,12 +73,10 @@ func logRead(ctx context.Context) {
 // isGRPCs reports whether a method is of grpc's own services, such as health and reflection.
 func isGRPCs(fullMethod string) bool { return strings.HasPrefix(fullMethod, "/grpc.") }
 
-// logPage adds a page of a stream to the line of the call that ctx belongs to.
-func logPage(ctx context.Context, items int64) {
-	if line, ok := ctx.Value(logLineKey{}).(*logLine); ok {
-		line.pages++
-		line.items += items
-	}
+// addPage adds a page of a stream.
+func (l *logLine) addPage(items int64) {
+	l.pages++
+	l.items += items
 }
 
 // level returns the level at which a call is logged. Success is logged at debug, because metrics count it,

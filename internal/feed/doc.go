@@ -20,6 +20,7 @@
 //   - A failure that the Pages outlast is waited out: for a random time, at first up to 1 s and in
 //     the end up to a minute, but not less than the failure asks for. Any other error ends the
 //     followers of the reader, and so does a panic, with what Config.Panicked returns.
+//   - What a page costs for a follower does not grow with the number of followers: nobody walks them for that.
 //   - A reader ends with its last follower. Leave waits for its goroutine, and Hub.Close for all.
 //
 // # Invariants

@@ -99,18 +99,21 @@ func (h *harness) measureFollowers(ctx context.Context, round int) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range h.inTurn(round, report.Gateway, report.Before, peer.Stream) {
-		followed, err := s.follow(ctx, name)
-		if err != nil {
-			return fmt.Errorf("%s, %d followers: %w", name, h.followers, err)
+	for _, followers := range h.results.Followers {
+		for _, name := range h.inTurn(round, report.Gateway, report.Before, peer.Stream) {
+			followed, err := s.follow(ctx, name, followers)
+			if err != nil {
+				return fmt.Errorf("%s, %d followers: %w", name, followers, err)
+			}
+			h.log.InfoContext(ctx, "followed", "server", name, "followers", followers, "cpu", followed.CPU, "bytes", followed.Bytes)
+			following := report.Following{Server: name, Followers: followers}
+			h.results.Followed[following] = append(h.results.Followed[following], followed)
 		}
-		h.log.InfoContext(ctx, "followed", "server", name, "cpu", followed.CPU, "bytes", followed.Bytes)
-		h.results.Followed[name] = append(h.results.Followed[name], followed)
 	}
 	return nil
 }
 
-func (s *servers) follow(ctx context.Context, name string) (followed load.Followed, err error) {
+func (s *servers) follow(ctx context.Context, name string, followers int) (followed load.Followed, err error) {
 	var p *process
 	if s.builds[name] != nil {
 		p, err = s.gateway(ctx, name)
@@ -136,13 +139,13 @@ func (s *servers) follow(ctx context.Context, name string) (followed load.Follow
 	if s.message == nil {
 		s.message, s.results.MessageBytes = message, len(message)
 	}
-	begin := fleet.TickAt(time.Now().Add(openingTime+time.Duration(s.followers)*perStream)) + 1
+	begin := fleet.TickAt(time.Now().Add(openingTime+time.Duration(followers)*perStream)) + 1
 	one, err := request(begin - 1)
 	if err != nil {
 		return load.Followed{}, err
 	}
 	// All requests are the same: streams that follow the same feed may share its reading.
-	client, err := load.NewGRPC(p.address, method, slices.Repeat([][]byte{one}, s.followers))
+	client, err := load.NewGRPC(p.address, method, slices.Repeat([][]byte{one}, followers))
 	if err != nil {
 		return load.Followed{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,8 +40,9 @@ type harness struct {
 	cpu, microTime, floodTime time.Duration
 	// few and many are how many calls at a time the floods have.
 	few, many int
-	// followers is how many streams follow, ticks how many messages each of them gets.
-	followers, ticks int
+	// followers is a list of how many streams follow, ticks how many messages each of them gets.
+	followers string
+	ticks     int
 
 	// builds are the binaries of the gateway, by server.
 	builds map[string]*surface.Binary
@@ -66,7 +68,7 @@ func (h *harness) flags(f *flag.FlagSet) {
 	f.DurationVar(&h.floodTime, "flood-time", 5*time.Second, "`TIME` that a flood takes")
 	f.IntVar(&h.few, "few", 500, "`NUMBER` of calls at a time that a server is used to")
 	f.IntVar(&h.many, "many", 5000, "`NUMBER` of calls at a time that are too many")
-	f.IntVar(&h.followers, "followers", 2000, "`NUMBER` of streams that follow")
+	f.StringVar(&h.followers, "followers", "100,2000,10000", "`LIST` of numbers of streams that follow")
 	f.IntVar(&h.ticks, "messages", 10, "`NUMBER` of messages that each of them gets")
 }
 
@@ -109,16 +111,23 @@ func (h *harness) run(ctx context.Context, stdout io.Writer) error {
 
 // prepare checks the options and asks the binaries what they have.
 func (h *harness) prepare(ctx context.Context) error {
-	if h.rounds < 1 || h.cpu <= 0 || h.microTime <= 0 || h.floodTime <= 0 || h.few < 1 || h.many < 1 || h.followers < 1 || h.ticks < 1 {
-		return fmt.Errorf("rounds %d, cpu %s, micro-time %s, flood-time %s, few %d, many %d, followers %d, messages %d: must be positive",
-			h.rounds, h.cpu, h.microTime, h.floodTime, h.few, h.many, h.followers, h.ticks)
+	if h.rounds < 1 || h.cpu <= 0 || h.microTime <= 0 || h.floodTime <= 0 || h.few < 1 || h.many < 1 || h.ticks < 1 {
+		return fmt.Errorf("rounds %d, cpu %s, micro-time %s, flood-time %s, few %d, many %d, messages %d: must be positive",
+			h.rounds, h.cpu, h.microTime, h.floodTime, h.few, h.many, h.ticks)
 	}
 	h.results = &report.Results{
-		Rounds: h.rounds, Sections: report.Sections(), BeforeCommit: h.beforeCommit, Floods: [2]int{h.few, h.many}, Followers: h.followers,
+		Rounds: h.rounds, Sections: report.Sections(), BeforeCommit: h.beforeCommit, Floods: [2]int{h.few, h.many},
 		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
-		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[string][]load.Followed{}, Proved: map[report.Proof][]load.Sample{}, Contained: map[report.Confined][]report.Contained{},
+		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[report.Following][]load.Followed{}, Proved: map[report.Proof][]load.Sample{}, Contained: map[report.Confined][]report.Contained{},
 	}
 	var err error
+	for number := range strings.SplitSeq(h.followers, ",") {
+		followers, err := strconv.Atoi(strings.TrimSpace(number))
+		if err != nil || followers < 1 {
+			return fmt.Errorf("followers %q: must be a positive number", number)
+		}
+		h.results.Followers = append(h.results.Followers, followers)
+	}
 	if h.sections != "" {
 		if h.results.Sections, err = report.ParseSections(h.sections); err != nil {
 			return err

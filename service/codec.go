@@ -48,12 +48,15 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 		return lend(nil, &v.Message, v.Lease), nil
 	case *message:
 		v.sent = true
-		give := handOver
-		if v.compressed {
-			give = lend
+		out := append(make(mem.BufferSlice, 0, 2), v.head)
+		switch {
+		case v.body == nil:
+			return out, nil
+		case v.compressed:
+			return lend(out, v.body, v.lease), nil
+		default:
+			return handOver(out, v.body, v.lease), nil
 		}
-		out := append(make(mem.BufferSlice, 0, 3), mem.SliceBuffer(v.head))
-		return append(give(out, &v.body, v.lease), mem.SliceBuffer(v.tail)), nil
 	default:
 		return c.CodecV2.Marshal(v)
 	}
@@ -96,10 +99,14 @@ type lent struct{ *lease.Lease }
 // Put implements mem.BufferPool.
 func (l lent) Put(*[]byte) { l.Release() }
 
-// message is a message of a stream in wire form: a page as it is, if there is one, between what
-// is wrapped around it. It belongs to grpc once the codec has seen it.
+// messageHead is what a message of a stream has before its page. All streams that send the page share it.
+type messageHead = mem.Buffer
+
+// message is a message of a stream in wire form. Its lease belongs to grpc once the codec has seen it.
 type message struct {
-	head, body, tail []byte
+	head messageHead
+	// body is the page as it is; nil: there is none.
+	body *[]byte
 	// lease is the memory of body; nil: it has none.
 	lease *lease.Lease
 	// compressed is whether grpc makes a compressed copy of it.
@@ -107,34 +114,39 @@ type message struct {
 	sent       bool
 }
 
-// newMessage returns the message with a cursor, if it is not empty. The caller adds the rest.
-func newMessage(cursor string) *message {
-	m := new(message)
-	if cursor != "" {
-		m.tail = protowire.AppendTag(m.tail, endpoint.CursorNumber, protowire.BytesType)
-		m.tail = protowire.AppendString(m.tail, cursor)
+// pageHead returns the head of a message with a cursor, if it is not empty, and a page in wire form.
+func pageHead(cursor string, wire []byte) messageHead {
+	head := protowire.AppendTag(cursorField(cursor), endpoint.PageNumber, protowire.BytesType)
+	return mem.SliceBuffer(protowire.AppendVarint(head, uint64(len(wire))))
+}
+
+// keepAliveHead returns a message with a cursor, if it is not empty, and a keep-alive in wire form.
+func keepAliveHead(cursor string, wire []byte) messageHead {
+	head := protowire.AppendTag(cursorField(cursor), endpoint.KeepAliveNumber, protowire.BytesType)
+	return mem.SliceBuffer(protowire.AppendBytes(head, wire))
+}
+
+func cursorField(cursor string) []byte {
+	if cursor == "" {
+		return nil
 	}
-	return m
+	return protowire.AppendString(protowire.AppendTag(nil, endpoint.CursorNumber, protowire.BytesType), cursor)
 }
 
-// setPage wraps the message around a page's wire form, and takes over its memory.
-func (m *message) setPage(wire []byte, held *lease.Lease) {
-	m.head = protowire.AppendTag(m.head, endpoint.PageNumber, protowire.BytesType)
-	m.head = protowire.AppendVarint(m.head, uint64(len(wire)))
-	m.body, m.lease = wire, held
+// bodyBytes returns how long the page is.
+func (m *message) bodyBytes() int {
+	if m.body == nil {
+		return 0
+	}
+	return len(*m.body)
 }
 
-// setKeepAlive adds a keep-alive in wire form.
-func (m *message) setKeepAlive(wire []byte) {
-	m.tail = protowire.AppendTag(m.tail, endpoint.KeepAliveNumber, protowire.BytesType)
-	m.tail = protowire.AppendBytes(m.tail, wire)
-}
-
-// drop frees a message that grpc has never seen.
+// drop frees a message that grpc has never seen, and makes m none, so that an open stream does not keep the page.
 func (m *message) drop() {
 	if !m.sent {
 		m.lease.Release()
 	}
+	*m = message{}
 }
 
 // maxCompressedBytes is the largest answer that is compressed, and the largest first page of a stream. Grpc

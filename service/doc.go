@@ -115,11 +115,16 @@
 //	samsara-cache          "no-store": what answers must have been asked for by this call alone.
 //	samsara-org            The name of the organization that the call is for; without it the default one.
 //	                       A name that there is not is refused, with those that the caller may use.
+//	x-request-id           What the caller names the call by: 1 to 128 bytes of printable ASCII without
+//	                       spaces. Any other name counts as none.
+//	traceparent            The trace that the call belongs to, for the log.
 //	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
 //
 // # Metadata of responses
 //
 //	samsara-attempts       HTTP attempts made, the first one included.
+//	x-request-id           What the call is named by, in the trailer of a failure: by its caller, or else
+//	                       by the server. Upstream is asked under this name.
 //	samsara-request-id     Samsara's id of the last attempt, escaped, if it gave one.
 //	samsara-org            The organization that the call was for, beside samsara-attempts; absent if the
 //	                       server has one Upstream.

@@ -238,6 +238,11 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 	headers := req.Header.Clone()
 	headers.Set("Authorization", strings.ReplaceAll(headers.Get("Authorization"), exchangeToken, "<token>"))
+	if id := headers.Get("X-Request-Id"); len(id) != 32 { // It is another one each time.
+		http.Error(w, "the request is named "+id, http.StatusBadRequest)
+		return
+	}
+	headers.Del("X-Request-Id")
 	var lines bytes.Buffer
 	if err := headers.Write(&lines); err != nil { // in the order of names
 		http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -211,14 +211,14 @@ func (l *logLine) attrs(ctx context.Context, f *Finished, err error) []slog.Attr
 	number("http_status", int64(f.HTTPStatus))
 	number("attempts", int64(f.Attempts))
 	text("request_id", f.UpstreamID)
-	span("deadline", f.Deadline)
+	number("pages", f.Pages)
+	number("items", f.Items)
+	number("response_bytes", f.ResponseBytes)
+	span("deadline", f.Deadline.Round(time.Millisecond))
 	span("quota_wait", f.Spent.Quota)
 	span("upstream", f.Spent.Upstream)
 	span("translation", f.Spent.Translation)
 	span("first_page", f.FirstPage)
-	number("pages", f.Pages)
-	number("items", f.Items)
-	number("response_bytes", f.ResponseBytes)
 	switch f.Source {
 	case upstream.SourceCache:
 		text("source", "cache")

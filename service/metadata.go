@@ -82,6 +82,7 @@ func trailerBytes(s *status.Status, md metadata.MD) int {
 	}
 	field("grpc-message", message)
 	field(pushbackKey, len("60000"))
+	field(callIDKey, maxCallIDBytes)
 	field("grpc-status-details-bin", base64.StdEncoding.EncodedLen(proto.Size(s.Proto())))
 	for name, values := range md {
 		for _, value := range values {

@@ -36,6 +36,10 @@ type page struct {
 	// its memory has owners of its own.
 	resp *upstream.Response
 	wire []byte
+	// head is the message's head, and unfit whether the cursor must not be in metadata. They are the same for
+	// everybody who is sent the page.
+	head  messageHead
+	unfit bool
 }
 
 // tells reports whether the page is worth sending even without records: it has something else, or may have
@@ -133,6 +137,7 @@ func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity,
 	default:
 		return nil, nil, w.invalid(p, "names a cursor that is no valid text, and cannot be sent back as it came")
 	}
+	p.head, p.unfit = pageHead(p.Cursor, p.wire), resp.HoldsToken(p.Cursor)
 	kept = true
 	if resp.Lease == nil { // An empty message takes no memory.
 		resp.Lease = by.Add(0)
@@ -206,7 +211,8 @@ func (h *handler) streaming(s *endpoint.Stream, read func(*client) error) grpc.S
 			}
 			h.observer.OpenStreams(s.Follow, 1)
 			defer h.observer.OpenStreams(s.Follow, -1)
-			c := &client{ServerStream: ss, walker: w, openStream: lineOf(ss.Context()).stream, cursor: w.walk.Start}
+			line := lineOf(ss.Context())
+			c := &client{ServerStream: ss, walker: w, openStream: line.stream, line: line, cursor: w.walk.Start}
 			c.compressed = compresses(grpc.ServerTransportStreamFromContext(ss.Context()))
 			return c.end(read(c))
 		},
@@ -218,6 +224,7 @@ type client struct {
 	grpc.ServerStream
 	*walker
 	*openStream
+	line *logLine
 	// cursor is where to go on after what has been sent.
 	cursor string
 	// unfit is whether cursor must not be in metadata.
@@ -228,34 +235,42 @@ type client struct {
 	attempts  int
 	requestID string
 	drifted   driftSum
+	// message is the one that is sent.
+	message message
 }
 
 // sendPage sends a page with only its first records, as many as items. It passes the page's memory on, even
 // if it fails.
 func (c *client) sendPage(p *page, items int64, held *lease.Lease) error {
-	wire, cursor, drift := p.wire, p.Cursor, &p.resp.Drift
 	if items < p.Items {
-		first := drift.First(items)
-		wire, cursor, drift = c.walk.Cut(p.wire, items), p.asked, &first
-		held.Release()
-		held = c.request.Memory.Add(int64(cap(wire)))
+		p, held = c.cut(p, items, held)
 	}
 	if !c.begun {
 		// This fails only if the caller is gone.
 		_ = c.SetHeader(c.organization.metadata(p.resp.Attempts, p.resp.RequestID))
 	}
-	c.drifted.add(drift)
+	c.drifted.add(&p.resp.Drift)
 	c.attempts, c.requestID = c.attempts+p.resp.Attempts, p.resp.RequestID
-	m := newMessage(cursor)
-	m.setPage(wire, held)
-	bytes := int64(len(wire))
-	if err := c.send(m, cursor); err != nil {
+	c.message = message{head: p.head, body: &p.wire, lease: held}
+	bytes := int64(len(p.wire))
+	if err := c.send(p.Cursor); err != nil {
 		return err
 	}
-	c.unfit = p.resp.HoldsToken(cursor)
-	lineOf(c.Context()).sentPage(items, bytes)
+	c.unfit = p.unfit
+	c.line.sentPage(items, bytes)
 	c.observer.PageSent(c.stream.Follow, items)
 	return nil
+}
+
+// cut returns a page with only its first records, which are to be asked for again with the rest, and its memory.
+func (c *client) cut(p *page, items int64, held *lease.Lease) (*page, *lease.Lease) {
+	resp := *p.resp
+	resp.Drift = p.resp.Drift.First(items)
+	first := &page{Page: p.Page, resp: &resp, wire: c.walk.Cut(p.wire, items), unfit: resp.HoldsToken(p.asked)}
+	first.Cursor = p.asked
+	first.head = pageHead(first.Cursor, first.wire)
+	held.Release()
+	return first, c.request.Memory.Add(int64(cap(first.wire)))
 }
 
 // sendKeepAlive sends how the feed is doing.
@@ -274,15 +289,15 @@ func (c *client) sendKeepAlive(s *feed.State) error {
 	if err != nil {
 		return fmt.Errorf("keep-alive: %w", err)
 	}
-	m := newMessage(s.Cursor)
-	m.setKeepAlive(wire)
-	return c.send(m, s.Cursor)
+	c.message = message{head: keepAliveHead(s.Cursor, wire)}
+	return c.send(s.Cursor)
 }
 
-// send sends a message. A client that has got it goes on from cursor.
-func (c *client) send(m *message, cursor string) error {
+// send sends the message. A client that has got it goes on from cursor.
+func (c *client) send(cursor string) error {
+	m := &c.message
 	defer m.drop()
-	if c.compressed && !c.begun && !mayCompress(c.request.Memory, len(m.body)) {
+	if c.compressed && !c.begun && !mayCompress(c.request.Memory, m.bodyBytes()) {
 		// All messages of a stream go out as its first one does.
 		c.compressed = false
 		if err := grpc.SetSendCompressor(c.Context(), encoding.Identity); err != nil {
@@ -309,10 +324,10 @@ func (c *client) end(err error) error {
 	var failed *upstream.Error
 	if errors.As(err, &failed) {
 		c.attempts, c.requestID = c.attempts+failed.Attempts, failed.RequestID
+		c.line.httpStatus = failed.HTTPStatus
 		trailer = metadata.Join(trailer, c.organization.metadata(failed.Attempts, failed.RequestID))
 	}
-	line := lineOf(c.Context())
-	line.attempts, line.upstreamID = c.attempts, c.requestID
+	c.line.attempts, c.line.upstreamID = c.attempts, c.requestID
 	if err = c.present(c.Context(), err); err != nil {
 		err = c.nameCursor(status.Convert(err), trailer).Err()
 	}

@@ -514,6 +514,10 @@ func TestStream_metadata(t *testing.T) {
 	want := metadata.Pairs("samsara-drift", "Reading.id=coerced;n=2, Reading.x=unknown", "samsara-attempts", "1")
 	end.trailer.Delete("content-type")
 	end.trailer.Delete("grpc-status-details-bin")
+	if id := end.trailer.Get("x-request-id"); len(id) != 1 || len(id[0]) != 32 {
+		t.Errorf("the call is named %q", id)
+	}
+	end.trailer.Delete("x-request-id")
 	if diff := cmp.Diff(want, end.trailer); diff != "" {
 		t.Errorf("trailer (-want +got), the cursor not being fit for it:\n%s", diff)
 	}

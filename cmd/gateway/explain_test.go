@@ -53,6 +53,9 @@ func (s *explained) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	got := explain.Request{Method: r.Method, URL: "http://" + r.Host + r.RequestURI, Body: string(body)}
 	for name, values := range r.Header {
+		if name == "X-Request-Id" { // It is another one for each call.
+			continue
+		}
 		for _, value := range values {
 			got.Headers = append(got.Headers, explain.Header{Name: name, Value: strings.ReplaceAll(value, s.token, explain.Token)})
 		}

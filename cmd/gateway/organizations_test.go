@@ -474,7 +474,7 @@ func TestOrganizations_refusedSettings(t *testing.T) {
 			[]string{"--upstream-url ", "--api-token-file ", "--quota-organization ", "--quota-token-limit ", "--quota-organization-limit ", "environment SAMSARA_API_TOKEN: set, and so is --organizations-file "},
 		},
 		"no file":       {[]string{"--organizations-file=" + gone}, nil, []string{`open ` + gone + `: no such file or directory`}},
-		"a bad file":    {[]string{"--organizations-file=" + tokenFile(t, "organizations:\n  - {name: a, region: x}\n")}, nil, []string{`line 2: "a": token-file: must be set`, `line 2: "a": region: is "x", must be us, eu or ca`}},
+		"a bad file":    {[]string{"--organizations-file=" + tokenFile(t, "organizations:\n  - {name: a, region: x}\n")}, nil, []string{`line 2: "a": token-file or oauth: must be set`, `line 2: "a": region: is "x", must be us, eu or ca`}},
 		"no token file": {[]string{"--organizations-file=" + tokenFile(t, "organizations:\n  - {name: a, token-file: "+gone+"}\n")}, nil, []string{`organization "a": open ` + gone + `: no such file or directory`}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@
 //   - A failure that the Pages outlast is waited out: for a random time, at first up to 1 s and in
 //     the end up to a minute, but not less than the failure asks for. Any other error ends the
 //     followers of the reader, and so does a panic, with what Config.Panicked returns.
+//   - What a page costs for a follower does not grow with the number of followers: nobody walks them for that.
 //   - A reader ends with its last follower. Leave waits for its goroutine, and Hub.Close for all.
 //
 // # Invariants
@@ -28,6 +29,10 @@
 // written at Hub. It is never held while a page is asked for. The mutex of a lease.Pool may be taken
 // under it, never the other way round. A kept page has a lease of the reader's, and each follower
 // gets one of its own by Lease.Share. A reader uses nothing of a follower that has left.
+//
+// # Files
+//
+// In the order in which they are to be read: hub, reader, page, follower, names, rank, silence.
 //
 // The package knows neither gRPC nor HTTP. Of this module it imports only packages identity and
 // lease. It does not look at the content of a page.

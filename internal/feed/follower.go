@@ -11,7 +11,12 @@ type Follower struct {
 	hub          *Hub
 	subscription subscription
 	freed        func()
-	silence      *time.Timer
+	// done is of the context whose end rouses it, and unwatch undoes that.
+	done    <-chan struct{}
+	unwatch func() bool
+	silence silence
+	// waits is whether there is nothing for it until it is roused.
+	waits bool
 }
 
 // News is what Follower.Next returns: a page, or how the feed is doing.
@@ -28,11 +33,13 @@ func (h *Hub) Follow(req Request) *Follower {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.followed++
-	f := &Follower{hub: h, subscription: subscription{Request: req, number: h.followed, cursor: req.Cursor}}
+	f := &Follower{hub: h, subscription: subscription{
+		Request: req, number: h.followed, cursor: req.Cursor, wake: make(chan struct{}, 1),
+	}}
 	if req.Alone {
 		f.subscription.Key.alone = f.subscription.number
 	}
-	f.freed = f.free
+	f.freed, f.silence.rouse = f.free, f.rouse
 	return f
 }
 
@@ -42,49 +49,57 @@ func (h *Hub) Follow(req Request) *Follower {
 // The error is io.EOF once the follower has had MaxPages, empty ones included, ErrClosed once the hub is
 // closed, the error of ctx if that ends, and otherwise an error of Pages.Page that the feed does not outlast.
 func (f *Follower) Next(ctx context.Context, silence time.Duration) (News, error) {
-	var over <-chan time.Time
-	for silent := false; ; {
-		news, changed, err := f.look(silent) //nolint:contextcheck // a reader outlives the follower that begins it
-		if changed == nil {
-			return news, err
+	f.watch(ctx)
+	f.silence.begin(time.Now().Add(silence))
+	for {
+		if !f.waits {
+			news, found, err := f.look() //nolint:contextcheck // a reader outlives the follower that begins it
+			if found {
+				return news, err
+			}
 		}
-		if over == nil {
-			over = f.after(silence)
+		if err := ctx.Err(); err != nil {
+			return News{}, err
 		}
-		select {
-		case <-changed:
-		case <-over:
-			silent = true
-		case <-ctx.Done():
-			return News{}, ctx.Err()
-		}
+		<-f.subscription.wake
+		f.waits = false
 	}
 }
 
-// after returns a channel that says when d is over.
-func (f *Follower) after(d time.Duration) <-chan time.Time {
-	if f.silence == nil {
-		f.silence = time.NewTimer(d)
-	} else {
-		f.silence.Reset(d)
+// watch makes the end of ctx rouse the follower. It does so once for each context, because most followers
+// have one, and wait for many pages.
+func (f *Follower) watch(ctx context.Context) {
+	if ctx.Done() == f.done {
+		return
 	}
-	return f.silence.C
+	f.forsake()
+	f.done, f.unwatch = ctx.Done(), context.AfterFunc(ctx, f.rouse)
 }
 
-// look returns what there is now, and how the feed is doing only if silent is true. If there is nothing,
-// changed is closed once there may be something.
-func (f *Follower) look(silent bool) (news News, changed <-chan struct{}, err error) {
+// forsake ends watch.
+func (f *Follower) forsake() {
+	if f.unwatch != nil {
+		f.unwatch()
+	}
+}
+
+// rouse makes the follower look again.
+func (f *Follower) rouse() { signal(f.subscription.wake) }
+
+// look returns what Next returns, if there is something now.
+func (f *Follower) look() (news News, found bool, err error) {
 	h, s := f.hub, &f.subscription
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if r := s.reader; r != nil && r.ended && r.err == nil && s.next == r.kept.nextLocked() {
+		s.passLocked()
+		h.withdrawLocked(s)
+	}
 	switch {
 	case h.closed:
-		return News{}, nil, ErrClosed
+		return News{}, true, ErrClosed
 	case s.passed >= s.MaxPages:
-		return News{}, nil, io.EOF
-	}
-	if r := s.reader; r != nil && r.ended && r.err == nil && s.next == r.kept.nextLocked() {
-		h.withdrawLocked(s)
+		return News{}, true, io.EOF
 	}
 	if s.reader == nil {
 		h.joinLocked(s)
@@ -92,20 +107,19 @@ func (f *Follower) look(silent bool) (news News, changed <-chan struct{}, err er
 	r := s.reader
 	if s.next < r.kept.nextLocked() {
 		page := f.takeLocked(r.kept.atLocked(s.next))
-		h.trimLocked(r)
-		r.nudge()
-		return News{Page: page}, nil, nil
+		f.waits = r.waitsLocked(s) // It need not look again to learn that.
+		return News{Page: page}, true, nil
 	}
-	s.passLocked()
+	f.waits = r.waitsLocked(s)
 	switch {
 	case r.err != nil:
-		return News{}, nil, r.err
+		return News{}, true, r.err
 	case s.passed >= s.MaxPages:
-		return News{}, nil, io.EOF
-	case silent:
-		return News{KeepAlive: r.stateLocked(s.As)}, nil, nil
+		return News{}, true, io.EOF
+	case f.silence.isOver():
+		return News{KeepAlive: r.stateLocked(s.As)}, true, nil
 	default:
-		return News{}, r.changed, nil
+		return News{}, false, nil
 	}
 }
 
@@ -114,10 +128,12 @@ func (f *Follower) takeLocked(k *kept) Page {
 	s := &f.subscription
 	s.next, s.cursor, s.passed = s.next+1, k.Cursor, k.answers-s.skipped
 	s.held++
-	k.waiting--
 	page := *k.Page
 	page.Lease = k.Lease.Share(s.Memory)
 	page.Lease.Then(f.freed)
+	if k.waiting--; k.waiting == 0 {
+		f.hub.trimLocked(s.reader)
+	}
 	return page
 }
 
@@ -125,18 +141,18 @@ func (f *Follower) takeLocked(k *kept) Page {
 func (f *Follower) free() {
 	f.hub.mu.Lock()
 	defer f.hub.mu.Unlock()
-	f.subscription.held--
 	if r := f.subscription.reader; r != nil {
-		r.nudge()
+		r.freeLocked(&f.subscription)
+	} else {
+		f.subscription.held--
 	}
 }
 
 // Leave ends following. It waits for the reader's end if that has no other follower: there are never more
 // readers than followers. Pages that the follower was given stay its own.
 func (f *Follower) Leave() {
-	if f.silence != nil {
-		f.silence.Stop()
-	}
+	f.forsake()
+	f.silence.end()
 	h := f.hub
 	h.mu.Lock()
 	r := f.subscription.reader

@@ -43,6 +43,9 @@ type Config struct {
 //   - A reader asks only while one of its followers has fewer than heldPages pages, given to it or kept for
 //     it. So the fastest sets the pace, and with a single follower never more than heldPages exist, as for
 //     lists. A reader keeps at most maxKeptPages pages, and maxKeptBytes or one page.
+//   - A follower for which there is nothing is among those that wait for its reader, or has been roused since it
+//     last looked. Counts and ranks of followers are right at all times, so that a page does not take a walk
+//     for each of them.
 //   - Each request goes in the name, and through the Pages, of a follower that is there when it is made: of
 //     an interactive one before any batch one, then of the one that has followed longest. While requests
 //     fail, each name has its turn. Nothing of a follower that has left is used for the next request.
@@ -144,11 +147,8 @@ func (h *Hub) atLocked(key Key, cursor string, not *reader) (*reader, int64) {
 // others.
 func (h *Hub) startLocked(key Key, cursor string) *reader {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &reader{
-		key: key, cursor: cursor, current: time.Now(), memory: h.cfg.Memory.Holder(nil), cancel: cancel,
-		done: make(chan struct{}), wake: make(chan struct{}, 1),
-		followers: make(map[*subscription]struct{}), changed: make(chan struct{}),
-	}
+	r := newReader(key, cursor)
+	r.memory, r.cancel = h.cfg.Memory.Holder(nil), cancel
 	h.readers[key] = append(h.readers[key], r)
 	h.running.Go(func() { h.run(ctx, r) })
 	return r
@@ -182,7 +182,7 @@ func (h *Hub) endLocked(r *reader, err error) {
 		delete(h.readers, r.key)
 	}
 	r.trimLocked()
-	r.announceLocked()
+	rouse(r.forgetLocked(nil))
 }
 
 // run asks for one page after another until r has ended.
@@ -199,13 +199,14 @@ func (h *Hub) run(ctx context.Context, r *reader) {
 			h.endLocked(r, err)
 		}
 	}()
+	var room []*subscription
 	for {
 		next, ok := h.await(ctx, r)
 		if !ok {
 			return
 		}
 		p, err := next.pages.Page(ctx, next.cursor, next.as, r.memory)
-		h.answer(ctx, r, next, p, err)
+		room = rouse(h.answer(ctx, r, next, p, err, room))
 	}
 }
 
@@ -269,8 +270,10 @@ func pause(ctx context.Context, wait time.Duration, wake <-chan struct{}) bool {
 	return true
 }
 
-// answer takes in the outcome of a request: a page, a failure that r outlasts, or an error.
-func (h *Hub) answer(ctx context.Context, r *reader, asked poll, p *Page, err error) {
+// answer takes in the outcome of a request: a page, a failure that r outlasts, or an error. It returns the
+// followers that are to be roused when the lock is free, because they want it: all that wait, if there is
+// something for one of them. From then on those that wait are put into room.
+func (h *Hub) answer(ctx context.Context, r *reader, asked poll, p *Page, err error, room []*subscription) []*subscription {
 	var (
 		failed   Failure
 		outlasts bool
@@ -286,20 +289,31 @@ func (h *Hub) answer(ctx context.Context, r *reader, asked poll, p *Page, err er
 		if err == nil {
 			p.Lease.Release()
 		}
-		return
 	case outlasts:
 		r.outlastLocked(failed, asked.as)
 	case err != nil:
 		h.endLocked(r, err)
 	default:
-		r.takeLocked(p)
+		keeps := r.takeLocked(p)
 		h.trimLocked(r)
 		r.due = time.Time{}
 		if r.caughtUp {
 			r.due = h.nextPollLocked(r)
 		}
+		if keeps || r.answers >= r.until {
+			return r.forgetLocked(room)
+		}
 	}
-	r.announceLocked()
+	return room
+}
+
+// rouse makes followers look again, and returns the slice without them.
+func rouse(waiting []*subscription) []*subscription {
+	for _, s := range waiting {
+		signal(s.wake)
+	}
+	clear(waiting)
+	return waiting[:0]
 }
 
 // mergeLocked ends r if another reader is at the same cursor, or has been there and keeps the pages since. It
@@ -313,8 +327,9 @@ func (h *Hub) mergeLocked(r *reader) {
 	for s := range r.followers {
 		if s.next == r.kept.nextLocked() {
 			s.passLocked()
-			delete(r.followers, s)
+			r.dropLocked(s)
 			other.enterLocked(s, next)
+			signal(s.wake)
 		}
 	}
 	if next == other.kept.nextLocked() && r.failure == nil && other.due.Before(r.due) {

@@ -280,6 +280,7 @@ func (m *model) inOrder() {
 
 func (m *model) readerInOrderLocked(r *reader) {
 	m.t.Helper()
+	bookedLocked(m.t, r)
 	bytes := 0
 	for i, k := range r.kept.pages {
 		bytes += k.Bytes

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -64,12 +65,14 @@ const (
 	lingering = 5 * time.Second
 )
 
-// subscription is what a follower follows, and how far it is. Hub.mu guards everything except Request and
-// number.
+// subscription is what a follower follows, and how far it is. Hub.mu guards everything except Request, number
+// and wake.
 type subscription struct {
 	Request
 	// number grows with each follower of the hub.
 	number uint64
+	// wake makes the follower look again. It has room for one.
+	wake   chan struct{}
 	reader *reader
 	// next is the number of the page that it is given next, and cursor is where that page begins.
 	next   int64
@@ -79,25 +82,27 @@ type subscription struct {
 	// passed is how many pages it has got or passed over, empty ones included. skipped is by how many the
 	// answers of its reader exceed that, below 0 if they are fewer.
 	passed, skipped int64
-	// tried is whether a request in its name has failed since the last round of names began.
-	tried bool
+	// round and waits are its place among those that wait: see reader.waiting.
+	round uint64
+	waits int
+	// turn and pace are its places in ranks: among the followers of its name, and of its reader.
+	turn, pace int
 }
 
-// beforeLocked reports whether a request goes in the name of s rather than in that of other.
-func (s *subscription) beforeLocked(other *subscription) bool {
-	switch {
-	case s.tried != other.tried:
-		return other.tried
-	case s.As.Batch != other.As.Batch:
-		return other.As.Batch
-	default:
-		return s.number < other.number
-	}
-}
+// loadLocked returns how many pages it has, given to it or kept for it.
+func (s *subscription) loadLocked() int { return s.held + int(s.reader.kept.nextLocked()-s.next) }
 
 // passLocked notes that the follower has got or passed over everything that its reader has read.
 func (s *subscription) passLocked() {
 	s.cursor, s.passed = s.reader.cursor, s.reader.answers-s.skipped
+}
+
+// signal leaves a signal in a channel that has room for one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // reader reads a feed for its followers. Hub.mu guards everything except key, memory, cancel, done and wake.
@@ -112,9 +117,19 @@ type reader struct {
 	wake chan struct{}
 
 	followers map[*subscription]struct{}
-	// changed is closed, and replaced, when followers have something to look at.
-	changed chan struct{}
-	kept    shelf
+	// names and paces are the followers in the order of their names, and of their poll intervals.
+	names names
+	paces rank[*subscription]
+	// loads counts the followers that have room for a page, by how many pages they have.
+	loads [heldPages]int
+	// waiting are the followers that wait until there is something for them. round is what those that are in
+	// it have noted: to empty it, nothing of a follower is touched. until is how many answers there are when
+	// the first of them has had its MaxPages.
+	waiting []*subscription
+	round   uint64
+	until   int64
+
+	kept shelf
 	// cursor is what the next page is asked for with.
 	cursor string
 	// answers counts pages, empty ones included.
@@ -144,6 +159,17 @@ type reader struct {
 	err   error
 }
 
+func newReader(key Key, cursor string) *reader {
+	return &reader{
+		key: key, cursor: cursor, current: time.Now(), done: make(chan struct{}), wake: make(chan struct{}, 1),
+		followers: make(map[*subscription]struct{}), names: newNames(), round: 1, until: math.MaxInt64,
+		paces: rank[*subscription]{
+			before: func(one, other *subscription) bool { return one.PollInterval < other.PollInterval },
+			place:  func(s *subscription) *int { return &s.pace },
+		},
+	}
+}
+
 // poll is a request for a page: through which Pages, at which cursor, in which name.
 type poll struct {
 	pages  Pages
@@ -155,24 +181,8 @@ type poll struct {
 // before any batch one, then of the one that has followed longest. While requests fail each name has its
 // turn, because they may fail by the quota or the circuit of one name.
 func (r *reader) pollLocked() poll {
-	var first *subscription
-	for s := range r.followers {
-		if first == nil || s.beforeLocked(first) {
-			first = s
-		}
-	}
-	if first.tried { // All names have been tried.
-		r.untryLocked()
-		return r.pollLocked()
-	}
+	first := r.names.firstLocked()
 	return poll{first.Pages, r.cursor, first.As}
-}
-
-// untryLocked begins a new round of names.
-func (r *reader) untryLocked() {
-	for s := range r.followers {
-		s.tried = false
-	}
 }
 
 // enterLocked makes s a follower from the page with the number next on.
@@ -181,8 +191,11 @@ func (r *reader) enterLocked(s *subscription, next int64) {
 	if next < r.kept.nextLocked() {
 		before = r.kept.atLocked(next).answers - 1
 	}
-	s.reader, s.next, s.skipped, s.tried = r, next, before-s.passed, r.failure != nil && r.triedLocked(s.As)
+	s.reader, s.next, s.skipped, s.round = r, next, before-s.passed, 0
 	r.followers[s] = struct{}{}
+	r.names.addLocked(s)
+	r.paces.add(s)
+	r.loadLocked(s.loadLocked(), 1)
 	r.kept.expectLocked(next, 1)
 	if sooner := r.answered.Add(r.spreadLocked(s.PollInterval)); r.caughtUp && r.failure == nil && sooner.Before(r.due) {
 		r.due = sooner
@@ -191,36 +204,70 @@ func (r *reader) enterLocked(s *subscription, next int64) {
 	r.nudge()
 }
 
-// triedLocked reports whether a request in a name has failed since the last round of names began.
-func (r *reader) triedLocked(as identity.Identity) bool {
-	for s := range r.followers {
-		if s.As == as {
-			return s.tried
-		}
+// loadLocked adds to the number of followers that have so many pages.
+func (r *reader) loadLocked(pages, followers int) {
+	if pages < heldPages {
+		r.loads[pages] += followers
 	}
-	return false
+}
+
+// freeLocked notes that a follower has one page less, and makes the reader look again if it waits for that.
+func (r *reader) freeLocked(s *subscription) {
+	full := !r.wantedLocked()
+	r.loadLocked(s.loadLocked(), -1)
+	s.held--
+	r.loadLocked(s.loadLocked(), 1)
+	if full && r.wantedLocked() {
+		r.nudge()
+	}
 }
 
 // hastenLocked makes a request that failed in one name, and is made in another now, wait no longer than
 // others have to.
 func (r *reader) hastenLocked() {
-	if r.failure == nil || !r.othersDue.Before(r.due) {
-		return
-	}
-	for s := range r.followers {
-		if !s.tried {
-			r.due = r.othersDue
-			return
-		}
+	if r.failure != nil && r.othersDue.Before(r.due) && r.names.anyLocked() {
+		r.due = r.othersDue
 	}
 }
 
 // dropLocked takes a follower away.
 func (r *reader) dropLocked(s *subscription) {
 	r.kept.expectLocked(s.next, -1)
+	r.loadLocked(s.loadLocked(), -1)
+	r.names.removeLocked(s)
+	r.paces.remove(s)
+	if s.round == r.round {
+		last := r.waiting[len(r.waiting)-1]
+		r.waiting[s.waits], last.waits = last, s.waits
+		r.waiting[len(r.waiting)-1] = nil
+		r.waiting = r.waiting[:len(r.waiting)-1]
+	}
 	delete(r.followers, s)
 	s.reader = nil
-	r.nudge()
+}
+
+// waitsLocked reports whether there is nothing for a follower. Then it is roused once there is something.
+func (r *reader) waitsLocked(s *subscription) bool {
+	if s.next < r.kept.nextLocked() {
+		return false
+	}
+	s.passLocked()
+	if r.ended || s.passed >= s.MaxPages {
+		return false
+	}
+	if s.round != r.round {
+		s.round, s.waits = r.round, len(r.waiting)
+		r.waiting = append(r.waiting, s)
+		r.until = min(r.until-r.answers, s.MaxPages-s.passed) + r.answers
+	}
+	return true
+}
+
+// forgetLocked returns those that wait, who are to be roused. From now on those that wait are put into room.
+func (r *reader) forgetLocked(room []*subscription) []*subscription {
+	waiting := r.waiting
+	r.waiting, r.round, r.until = room, r.round+1, math.MaxInt64
+	return waiting
 }
 
 // trimLocked discards the pages that need not be kept any more, and drops the followers whose next page
@@ -236,10 +283,10 @@ func (r *reader) trimLocked() {
 	}
 }
 
-// takeLocked takes in a page.
-func (r *reader) takeLocked(p *Page) {
+// takeLocked takes in a page. It reports whether the page is kept.
+func (r *reader) takeLocked(p *Page) bool {
 	if r.failure != nil {
-		r.untryLocked()
+		r.names.beginLocked()
 	}
 	r.failure, r.failures, r.waits = nil, 0, nil
 	r.answered = time.Now()
@@ -255,16 +302,17 @@ func (r *reader) takeLocked(p *Page) {
 	}
 	if p.Items == 0 && (!p.Tells || !moved) {
 		p.Lease.Release()
-		return
+		return false
 	}
 	r.kept.putLocked(&kept{Page: p, asked: asked, answers: r.answers, waiting: len(r.followers)})
+	copy(r.loads[1:], r.loads[:]) // Each follower has one page more.
+	r.loads[0] = 0
+	return true
 }
 
 // outlastLocked sets when the reader asks again: in another name if possible, and not before that name may.
 func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
-	for s := range r.followers {
-		s.tried = s.tried || s.As == as
-	}
+	r.names.tryLocked(as)
 	if r.waits == nil {
 		// Half the interval ±100 % is full jitter, from 1 s to 60 s: see upstream.RetryPolicy.
 		r.waits = &backoff.ExponentialBackOff{
@@ -279,13 +327,10 @@ func (r *reader) outlastLocked(failed Failure, as identity.Identity) {
 
 // intervalLocked returns the shortest poll interval of all followers, with jitter.
 func (r *reader) intervalLocked() time.Duration {
-	var least time.Duration
-	for s := range r.followers {
-		if least == 0 || s.PollInterval < least {
-			least = s.PollInterval
-		}
+	if len(r.paces.items) == 0 {
+		return 0
 	}
-	return r.spreadLocked(least)
+	return r.spreadLocked(r.paces.items[0].PollInterval)
 }
 
 func (r *reader) spreadLocked(d time.Duration) time.Duration {
@@ -294,8 +339,8 @@ func (r *reader) spreadLocked(d time.Duration) time.Duration {
 
 // wantedLocked reports whether a follower has room for a page.
 func (r *reader) wantedLocked() bool {
-	for s := range r.followers {
-		if int64(s.held)+r.kept.nextLocked()-s.next < heldPages {
+	for _, followers := range r.loads {
+		if followers > 0 {
 			return true
 		}
 	}
@@ -315,16 +360,5 @@ func (r *reader) stateLocked(as identity.Identity) *State {
 	return s
 }
 
-// announceLocked makes the followers look again.
-func (r *reader) announceLocked() {
-	close(r.changed)
-	r.changed = make(chan struct{})
-}
-
 // nudge makes the reader look again.
-func (r *reader) nudge() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
+func (r *reader) nudge() { signal(r.wake) }

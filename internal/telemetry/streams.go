@@ -9,11 +9,15 @@ type streams struct {
 	items     *prometheus.CounterVec
 	readers   prometheus.Gauge
 	outlasted *prometheus.CounterVec
+	// sent are the series of pages and items by shape, which are looked up once: a page may be sent to thousands.
+	sent map[bool]sent
 }
+
+type sent struct{ pages, items prometheus.Counter }
 
 func newStreams() *streams {
 	shape := []string{"shape"}
-	return &streams{
+	s := &streams{
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "open_streams", Help: "Streams of pages that run, by shape: pages or follow.",
 		}, shape),
@@ -31,7 +35,13 @@ func newStreams() *streams {
 			Namespace: namespace, Name: "feed_failures_outlasted_total",
 			Help: "Requests of feed readers that failed without ending the streams, by gRPC code.",
 		}, []string{"grpc_code"}),
+		sent: make(map[bool]sent),
 	}
+	for _, follow := range []bool{false, true} {
+		shape := shapeName(follow)
+		s.sent[follow] = sent{s.pages.WithLabelValues(shape), s.items.WithLabelValues(shape)}
+	}
+	return s
 }
 
 func (s *streams) collectors() []prometheus.Collector {
@@ -52,9 +62,9 @@ func (m *Metrics) OpenStreams(follow bool, delta int) {
 
 // PageSent counts a page and the records in it.
 func (m *Metrics) PageSent(follow bool, items int64) {
-	shape := shapeName(follow)
-	m.streams.pages.WithLabelValues(shape).Inc()
-	m.streams.items.WithLabelValues(shape).Add(float64(items))
+	sent := m.streams.sent[follow]
+	sent.pages.Inc()
+	sent.items.Add(float64(items))
 }
 
 // FeedReaders counts readers of feeds that begin, and those that end.

@@ -51,7 +51,9 @@ func (r *Results) WritePage(w io.Writer, picture string) error {
 		r.writeGoodput(p)
 	}
 	if r.Has(Followers) {
-		r.writeFollowers(p)
+		for _, followers := range r.Followers {
+			r.writeFollowers(p, followers)
+		}
 	}
 	if r.Has(Proofs) {
 		r.writeProofs(p)
@@ -251,20 +253,20 @@ func (r *Results) writeGoodput(p *page) {
 	p.table([]string{"server", fmt.Sprintf("goodput at %d in times of that at %d", r.Floods[1], r.Floods[0])}, rows)
 }
 
-func (r *Results) writeFollowers(p *page) {
-	p.section(fmt.Sprintf("%d streams that follow one feed", r.Followers))
+func (r *Results) writeFollowers(p *page, followers int) {
+	p.section(fmt.Sprintf("%d streams that follow one feed", followers))
 	p.line("A message of %d bytes every %s for each. `%s` is a gRPC server with as many streams and the same bytes, which reads no feed.",
 		r.MessageBytes, fleet.TickLength, peer.Stream)
 	p.line("Memory is what is resident beyond what was before the streams were opened.\n")
 	cpu := func(server string) []float64 {
-		return figures(r.Followed[server], func(f load.Followed) float64 { return micros(f.CPU) })
+		return figures(r.Followed[Following{server, followers}], func(f load.Followed) float64 { return micros(f.CPU) })
 	}
 	memory := func(server string) []float64 {
-		return figures(r.Followed[server], func(f load.Followed) float64 { return f.Bytes / 1024 })
+		return figures(r.Followed[Following{server, followers}], func(f load.Followed) float64 { return f.Bytes / 1024 })
 	}
 	var rows [][]string
 	for _, server := range r.Servers {
-		if len(r.Followed[server]) > 0 {
+		if len(r.Followed[Following{server, followers}]) > 0 {
 			rows = append(rows, []string{
 				server,
 				spread(cpu(server)).text(1), ratio(cpu(server), cpu(peer.Stream)).text(2),

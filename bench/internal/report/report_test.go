@@ -18,9 +18,9 @@ import (
 func results(gatewayMicros int) *report.Results {
 	r := &report.Results{
 		Rounds: 3, Setup: []report.Fact{{Name: "machine", Value: "a fake"}},
-		Sections: report.Sections(), Servers: report.Servers(), BeforeCommit: "abcdef0", Floods: [2]int{500, 5000}, Followers: 2000,
+		Sections: report.Sections(), Servers: report.Servers(), BeforeCommit: "abcdef0", Floods: [2]int{500, 5000}, Followers: []int{2000},
 		Samples: map[report.Cell][]load.Sample{}, PeakBytes: map[string][]float64{}, Micro: map[string][]report.Micro{},
-		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[string][]load.Followed{}, Contained: map[report.Confined][]report.Contained{},
+		Flooded: map[report.Flood][]report.Flooded{}, Followed: map[report.Following][]load.Followed{}, Contained: map[report.Confined][]report.Contained{},
 	}
 	for slowness := 1; slowness <= 3; slowness++ {
 		for _, server := range report.Servers() {
@@ -45,7 +45,8 @@ func results(gatewayMicros int) *report.Results {
 					Collections: 4,
 				})
 			}
-			r.Followed[server] = append(r.Followed[server], load.Followed{CPU: cpu, Bytes: 20 << 10})
+			following := report.Following{Server: server, Followers: r.Followers[0]}
+			r.Followed[following] = append(r.Followed[following], load.Followed{CPU: cpu, Bytes: 20 << 10})
 			for _, container := range report.AllContainers() {
 				confined := report.Confined{Server: server, Container: container}
 				r.Contained[confined] = append(r.Contained[confined], report.Contained{OK: 40, PeakBytes: 90 << 20, Kills: slowness - 1, Took: time.Second})

@@ -162,14 +162,22 @@ type Results struct {
 	Floods  [2]int
 	Flooded map[Flood][]Flooded
 
-	// Followers is how many streams section Followers has, MessageBytes how long a message is.
-	Followers, MessageBytes int
-	Followed                map[string][]load.Followed
+	// Followers are how many streams section Followers has, one number after the other, MessageBytes how long a
+	// message is.
+	Followers    []int
+	MessageBytes int
+	Followed     map[Following][]load.Followed
 
 	// Proved is what the gateway measured by Proof.
 	Proved map[Proof][]load.Sample
 
 	Contained map[Confined][]Contained
+}
+
+// Following is a server and the number of streams that follow one feed of it.
+type Following struct {
+	Server    string
+	Followers int
 }
 
 // Proof is how callers prove who they are.

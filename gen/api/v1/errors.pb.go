@@ -485,6 +485,10 @@ const (
 	RequestMetadata_REQUEST_METADATA_SANDBOX_FAULT RequestMetadata = 5
 	// The name of the organization that the call is for, if the gateway works for several. Without it, the default one.
 	RequestMetadata_REQUEST_METADATA_ORGANIZATION RequestMetadata = 6
+	// The caller's own name for the call: 1 to 128 bytes of printable ASCII without spaces. Any other name counts as none.
+	RequestMetadata_REQUEST_METADATA_CALL_ID RequestMetadata = 7
+	// The trace that the call belongs to, by W3C's Trace Context. Its id is in the log.
+	RequestMetadata_REQUEST_METADATA_TRACE_PARENT RequestMetadata = 8
 )
 
 // Enum value maps for RequestMetadata.
@@ -497,6 +501,8 @@ var (
 		4: "REQUEST_METADATA_CACHE",
 		5: "REQUEST_METADATA_SANDBOX_FAULT",
 		6: "REQUEST_METADATA_ORGANIZATION",
+		7: "REQUEST_METADATA_CALL_ID",
+		8: "REQUEST_METADATA_TRACE_PARENT",
 	}
 	RequestMetadata_value = map[string]int32{
 		"REQUEST_METADATA_UNSPECIFIED":   0,
@@ -506,6 +512,8 @@ var (
 		"REQUEST_METADATA_CACHE":         4,
 		"REQUEST_METADATA_SANDBOX_FAULT": 5,
 		"REQUEST_METADATA_ORGANIZATION":  6,
+		"REQUEST_METADATA_CALL_ID":       7,
+		"REQUEST_METADATA_TRACE_PARENT":  8,
 	}
 )
 
@@ -557,6 +565,9 @@ const (
 	ResponseMetadata_RESPONSE_METADATA_RETRY_PUSHBACK ResponseMetadata = 6
 	// The organization that the call was for, if the gateway works for several. Beside samsara-attempts.
 	ResponseMetadata_RESPONSE_METADATA_ORGANIZATION ResponseMetadata = 7
+	// The call's own name: the caller's, or one of the gateway's if the caller gave none. In the trailer of a call that
+	// fails.
+	ResponseMetadata_RESPONSE_METADATA_CALL_ID ResponseMetadata = 8
 )
 
 // Enum value maps for ResponseMetadata.
@@ -570,6 +581,7 @@ var (
 		5: "RESPONSE_METADATA_CURSOR",
 		6: "RESPONSE_METADATA_RETRY_PUSHBACK",
 		7: "RESPONSE_METADATA_ORGANIZATION",
+		8: "RESPONSE_METADATA_CALL_ID",
 	}
 	ResponseMetadata_value = map[string]int32{
 		"RESPONSE_METADATA_UNSPECIFIED":    0,
@@ -580,6 +592,7 @@ var (
 		"RESPONSE_METADATA_CURSOR":         5,
 		"RESPONSE_METADATA_RETRY_PUSHBACK": 6,
 		"RESPONSE_METADATA_ORGANIZATION":   7,
+		"RESPONSE_METADATA_CALL_ID":        8,
 	}
 )
 
@@ -838,7 +851,7 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x15ERROR_INFO_KEY_CALLER\x10\v\x1a\n" +
 	"\xe2\xce\x18\x06caller\x12!\n" +
 	"\x13ERROR_INFO_KEY_RULE\x10\f\x1a\b\xe2\xce\x18\x04rule\x121\n" +
-	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xea\x02\n" +
+	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xce\x03\n" +
 	"\x0fRequestMetadata\x12 \n" +
 	"\x1cREQUEST_METADATA_UNSPECIFIED\x10\x00\x12-\n" +
 	"\x16REQUEST_METADATA_RETRY\x10\x01\x1a\x11\xe2\xce\x18\rsamsara-retry\x12/\n" +
@@ -846,7 +859,9 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x19REQUEST_METADATA_PRIORITY\x10\x03\x1a\x14\xe2\xce\x18\x10samsara-priority\x12-\n" +
 	"\x16REQUEST_METADATA_CACHE\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-cache\x12=\n" +
 	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault\x122\n" +
-	"\x1dREQUEST_METADATA_ORGANIZATION\x10\x06\x1a\x0f\xe2\xce\x18\vsamsara-org*\xae\x03\n" +
+	"\x1dREQUEST_METADATA_ORGANIZATION\x10\x06\x1a\x0f\xe2\xce\x18\vsamsara-org\x12.\n" +
+	"\x18REQUEST_METADATA_CALL_ID\x10\a\x1a\x10\xe2\xce\x18\fx-request-id\x122\n" +
+	"\x1dREQUEST_METADATA_TRACE_PARENT\x10\b\x1a\x0f\xe2\xce\x18\vtraceparent*\xdf\x03\n" +
 	"\x10ResponseMetadata\x12!\n" +
 	"\x1dRESPONSE_METADATA_UNSPECIFIED\x10\x00\x128\n" +
 	"\x1cRESPONSE_METADATA_REQUEST_ID\x10\x01\x1a\x16\xe2\xce\x18\x12samsara-request-id\x124\n" +
@@ -855,7 +870,8 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x17RESPONSE_METADATA_DRIFT\x10\x04\x1a\x11\xe2\xce\x18\rsamsara-drift\x120\n" +
 	"\x18RESPONSE_METADATA_CURSOR\x10\x05\x1a\x12\xe2\xce\x18\x0esamsara-cursor\x12@\n" +
 	" RESPONSE_METADATA_RETRY_PUSHBACK\x10\x06\x1a\x1a\xe2\xce\x18\x16grpc-retry-pushback-ms\x123\n" +
-	"\x1eRESPONSE_METADATA_ORGANIZATION\x10\a\x1a\x0f\xe2\xce\x18\vsamsara-org:^\n" +
+	"\x1eRESPONSE_METADATA_ORGANIZATION\x10\a\x1a\x0f\xe2\xce\x18\vsamsara-org\x12/\n" +
+	"\x19RESPONSE_METADATA_CALL_ID\x10\b\x1a\x10\xe2\xce\x18\fx-request-id:^\n" +
 	"\averdict\x12!.google.protobuf.EnumValueOptions\x18\xeb\x89\x03 \x01(\v2\x1f.samsara_gateway.api.v1.VerdictR\averdict:5\n" +
 	"\x03key\x12!.google.protobuf.EnumValueOptions\x18\xec\x89\x03 \x01(\tR\x03keyB\xda\x01\n" +
 	"\x1finternal.samsara.gateway.api.v1B\vErrorsProtoP\x01Z)samsara.internal/gateway/gen/api/v1;apiv1\xa2\x02\aSGApiV1\xaa\x02\x15SamsaraGateway.Api.V1\xba\x02\aSGApiV1\xca\x02\x15SamsaraGateway\\Api\\V1\xe2\x02\x1eSamsaraGateway\\Api\\V1\\Metadata\xea\x02\x17SamsaraGateway::Api::V1b\x06proto3"

@@ -124,8 +124,8 @@ func TestAttempts_byStatusClassAndOperation(t *testing.T) {
 		},
 		"samsara_gateway_translation_duration_seconds_": {
 			`samsara_gateway_translation_duration_seconds_bucket{organization="default",le="+Inf"} 1`,
-			`samsara_gateway_translation_duration_seconds_count{organization="default"} 1`,
 			`samsara_gateway_translation_duration_seconds_sum{organization="default"} 0.125`,
+			`samsara_gateway_translation_duration_seconds_count{organization="default"} 1`,
 		},
 		"samsara_gateway_operation_upstream_": {
 			`samsara_gateway_operation_upstream_attempts_total{operation="PassthroughService/Call"} 1`,

@@ -184,7 +184,7 @@ test-rules: deps-test ## check the rules for Prometheus and run their unit tests
 
 .PHONY: test-incidents
 test-incidents: deps-test $(PROGRAMS) ## stage eight incidents with the gateway and a Prometheus, and print how long each alert takes
-	$(TEST) SAMSARA_TEST_INCIDENTS=1 go test -count 1 -v -timeout 15m -run '^TestIncidents_' $(TESTFLAGS) ./cmd/gateway
+	$(TEST) SAMSARA_TEST_INCIDENTS=1 go test -count 1 -parallel 1 -v -timeout 15m -run '^TestIncidents_' $(TESTFLAGS) ./cmd/gateway
 
 .PHONY: test-time
 test-time: deps-test $(PROGRAMS) ## run the tests of wall-clock time, one at a time: nothing else should run meanwhile

@@ -105,7 +105,9 @@ func TestAttempts_byStatusClassAndOperation(t *testing.T) {
 			Operation: getVehicle[1:], Status: status, Duration: 250 * time.Millisecond,
 		})
 	}
-	of.ObserveAttempt(context.Background(), upstream.Attempt{Operation: upstream.PassthroughOperation, Status: 200})
+	of.ObserveAttempt(context.Background(), upstream.Attempt{
+		Operation: upstream.PassthroughOperation, Status: 200, Translation: 125 * time.Millisecond,
+	})
 	of.ObserveRetry(context.Background(), upstream.Retry{Status: 503})
 	of.ObserveRetry(context.Background(), upstream.Retry{Status: 429, Refused: "deadline"})
 	for prefix, want := range map[string][]string{
@@ -119,6 +121,11 @@ func TestAttempts_byStatusClassAndOperation(t *testing.T) {
 		},
 		"samsara_gateway_upstream_attempt_duration_seconds_sum": {
 			`samsara_gateway_upstream_attempt_duration_seconds_sum{organization="default"} 2.25`,
+		},
+		"samsara_gateway_translation_duration_seconds_": {
+			`samsara_gateway_translation_duration_seconds_bucket{organization="default",le="+Inf"} 1`,
+			`samsara_gateway_translation_duration_seconds_sum{organization="default"} 0.125`,
+			`samsara_gateway_translation_duration_seconds_count{organization="default"} 1`,
 		},
 		"samsara_gateway_operation_upstream_": {
 			`samsara_gateway_operation_upstream_attempts_total{operation="PassthroughService/Call"} 1`,

@@ -20,8 +20,10 @@ type Organization struct {
 
 	attempts map[string]prometheus.Counter // by status class
 	seconds  prometheus.Observer
-	reads    map[upstream.AnswerSource]prometheus.Counter
-	drift    map[transcode.Kind]prometheus.Counter
+	// translation times what became of 2XX responses.
+	translation prometheus.Observer
+	reads       map[upstream.AnswerSource]prometheus.Counter
+	drift       map[transcode.Kind]prometheus.Counter
 }
 
 var (
@@ -90,10 +92,11 @@ func (m *Metrics) Of(organization string) *Organization {
 	m.calls.serve(organization, true)
 	o := &Organization{
 		metrics: m, name: organization,
-		attempts: make(map[string]prometheus.Counter),
-		seconds:  m.attempts.seconds.WithLabelValues(organization),
-		reads:    make(map[upstream.AnswerSource]prometheus.Counter),
-		drift:    make(map[transcode.Kind]prometheus.Counter),
+		attempts:    make(map[string]prometheus.Counter),
+		seconds:     m.attempts.seconds.WithLabelValues(organization),
+		translation: m.translation.WithLabelValues(organization),
+		reads:       make(map[upstream.AnswerSource]prometheus.Counter),
+		drift:       make(map[transcode.Kind]prometheus.Counter),
 	}
 	for _, class := range statusClasses {
 		o.attempts[class] = m.attempts.total.WithLabelValues(organization, class)
@@ -134,6 +137,9 @@ func (o *Organization) ObserveAttempt(_ context.Context, a upstream.Attempt) {
 	o.attempts[statusClass(a.Status)].Inc()
 	seconds := a.Duration.Seconds()
 	o.seconds.Observe(seconds)
+	if a.Translation > 0 {
+		o.translation.Observe(a.Translation.Seconds())
+	}
 	ofOperation := o.metrics.attempts.ofOperation.of(a.Operation)
 	ofOperation.total.Inc()
 	ofOperation.seconds.Add(seconds)

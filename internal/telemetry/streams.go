@@ -34,7 +34,7 @@ func newStreams() *streams {
 		outlasted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "feed_failures_outlasted_total",
 			Help: "Requests of feed readers that failed without ending the streams, by gRPC code.",
-		}, []string{"grpc_code"}),
+		}, []string{"code"}),
 		sent: make(map[bool]sent),
 	}
 	for _, follow := range []bool{false, true} {

@@ -152,7 +152,7 @@ func TestStreams_byShape(t *testing.T) {
 			`samsara_gateway_stream_items_total{shape="pages"} 7`,
 		},
 		"samsara_gateway_feed_readers":                  {`samsara_gateway_feed_readers 1`},
-		"samsara_gateway_feed_failures_outlasted_total": {`samsara_gateway_feed_failures_outlasted_total{grpc_code="Unavailable"} 1`},
+		"samsara_gateway_feed_failures_outlasted_total": {`samsara_gateway_feed_failures_outlasted_total{code="Unavailable"} 1`},
 	} {
 		if diff := cmp.Diff(want, scrape(t, m, prefix)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", prefix, diff)

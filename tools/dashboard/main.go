@@ -141,7 +141,7 @@ func rows() []row {
 			{"Lag of feeds", "The ten that are furthest behind.", seconds, false, []line{
 				{"{{organization}} {{operation}}", "topk(10, max by (organization, operation) (samsara_gateway_feed_lag_seconds{" + org + "}))"},
 			}},
-			{"Failures that followers did not notice", "", perSecond, false, []line{{"{{grpc_code}}", sum("grpc_code", "feed_failures_outlasted_total", "")}}},
+			{"Failures that followers did not notice", "", perSecond, false, []line{{"{{code}}", sum("code", "feed_failures_outlasted_total", "")}}},
 			{"Memory by holder", "", size, false, []line{
 				{"{{holder}}", "sum by (holder) (samsara_gateway_memory_bytes)"}, {"cache", "sum(samsara_gateway_cached_bytes)"},
 				{"limit of {{pool}}", "sum by (pool) (samsara_gateway_memory_limit_bytes)"},

@@ -74,8 +74,9 @@ MISSPELT := celcius,nmae,occurance,vehicels
 # The folders whose ...Locked methods are checked.
 LOCKED := internal/feed internal/lease internal/quota service upstream
 
-TOOLS := buf ghz golangci-lint grpcurl misspell
+TOOLS := buf cyclonedx-gomod ghz golangci-lint grpcurl misspell
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
+TOOL_cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 TOOL_ghz := github.com/bojand/ghz/cmd/ghz
 TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_misspell := github.com/golangci/misspell/cmd/misspell
@@ -214,6 +215,22 @@ test-packages: deps-test-packages build bin/buf $(INSTALLED_PACKAGES) ## build t
 .PHONY: sdk
 sdk: deps-packages build bin/buf $(INSTALLED_PACKAGES) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
 	LANGS='$(LANGS)' AREAS='$(AREAS)' GO_MODULE='$(GO_MODULE)' NPM_SCOPE='$(NPM_SCOPE)' MAVEN_GROUP='$(MAVEN_GROUP)' tools/packages/build.sh
+
+# The architectures of make image.
+ARCHES ?= amd64 arm64
+
+.PHONY: image
+image: build ## build the gateway's OCI image in dist/image, without a daemon and always as the same bytes; ARCHES='amd64 arm64'
+	tools/image.sh dist/image $(ARCHES)
+
+.PHONY: test-image
+test-image: ## build the image in two clones, compare their bytes, and start it in an empty root as user 65532; needs root; FRESH=1 compiles all anew
+	tools/image-test.sh $(shell go env GOARCH)
+
+.PHONY: sbom
+sbom: bin/cyclonedx-gomod ## write the modules that the gateway is built from to dist/sbom.json, as CycloneDX
+	mkdir -p dist
+	bin/cyclonedx-gomod app -json -licenses -noserial -output dist/sbom.json -main cmd/gateway .
 
 .PHONY: examples
 examples: deps-examples ## run the examples with the packages of make sdk, and compare what they print; LANGS=go,typescript
@@ -365,7 +382,7 @@ clean: ## remove what was built
 # The go command, and not make, decides what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
 bin/gateway:
-	go build -o $@ ./cmd/gateway
+	go build -ldflags "$$(tools/version.sh)" -o $@ ./cmd/gateway
 
 bin/bench:
 	go -C bench build -o '$(BIN)/bench' .

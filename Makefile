@@ -228,9 +228,8 @@ test-image: ## build the image in two clones, compare their bytes, and start it 
 	tools/image-test.sh $(shell go env GOARCH)
 
 .PHONY: sbom
-sbom: bin/cyclonedx-gomod ## write the modules that the gateway is built from to dist/sbom.json, as CycloneDX
-	mkdir -p dist
-	bin/cyclonedx-gomod app -json -licenses -noserial -output dist/sbom.json -main cmd/gateway .
+sbom: build bin/cyclonedx-gomod ## write which modules the gateway is built from to dist/sbom.json, as CycloneDX
+	tools/sbom.sh dist/sbom.json
 
 .PHONY: examples
 examples: deps-examples ## run the examples with the packages of make sdk, and compare what they print; LANGS=go,typescript

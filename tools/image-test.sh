@@ -41,26 +41,27 @@ mkdir "$work/root"
 "${as_root[@]}" mount -o remount,bind,ro "$work/root"
 # The user must reach the root, and finds nothing but its own.
 chmod 711 "$work"
-inside() { "${as_root[@]}" env ${SAMSARA_API_TOKEN:+SAMSARA_API_TOKEN="$SAMSARA_API_TOKEN"} chroot --userspec=65532:65532 "$work/root" "$@"; }
+# An array, and not a function: what runs in the background must be the program itself, to be told to stop.
+inside=("${as_root[@]}" env SAMSARA_API_TOKEN= chroot --userspec=65532:65532 "$work/root")
 # serves WHAT FLAG... starts the gateway in the root, and expects that it serves, and that it stops when it is told to.
 serves() {
 	local what=$1 port=$((20000 + RANDOM % 10000)) health=
 	shift
-	inside /gateway "$@" --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$((port + 1))" 2>"$work/log" &
+	"${inside[@]}" /gateway "$@" --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$((port + 1))" 2>"$work/log" &
 	gateway=$!
 	for _ in {1..100}; do
-		if health=$(inside /gateway health --address "127.0.0.1:$port" 2>&1); then break; fi
+		if health=$("${inside[@]}" /gateway health --address "127.0.0.1:$port" 2>&1); then break; fi
 		kill -0 "$gateway" 2>/dev/null || break
 		sleep 0.1
 	done
 	echo "$what: $health"
 	[[ $health == SERVING ]] || { cat "$work/log" >&2; exit 1; }
 	"${as_root[@]}" kill "$gateway"
-	wait "$gateway"
+	wait "$gateway" || { echo "the gateway ended with $?" >&2; exit 1; }
 	gateway=
 }
-inside /gateway version | head -n 2
+"${inside[@]}" /gateway version | head -n 2
 serves 'in an empty root, read-only, as user 65532, before the sandbox' --sandbox
 # Without authorities it would not be ready. Nobody is called.
-export SAMSARA_API_TOKEN=none
+inside=("${inside[@]/#SAMSARA_API_TOKEN=/SAMSARA_API_TOKEN=none}")
 serves 'with the certificate authorities of the image, before https' --upstream-url https://samsara.test

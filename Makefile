@@ -66,7 +66,7 @@ folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service u
 
 # The other modules: gen is for callers, who need little; the rest has dependencies that the gateway does
 # not have. examples/go is none of them: it needs the package of make sdk.
-MODULES := gen bench tools tools/dashboard tools/conformance tools/conformance/reference
+MODULES := gen bench tools tools/dashboard tools/conformance tools/conformance/reference tools/deploy
 
 # Misspelt words that stay: two are in Samsara's values, and tests look for two.
 MISSPELT := celcius,nmae,occurance,vehicels
@@ -226,6 +226,10 @@ image: build ## build the gateway's OCI image in dist/image, without a daemon an
 .PHONY: test-image
 test-image: ## build the image in two clones, compare their bytes, and start it in an empty root as user 65532; needs root; FRESH=1 compiles all anew
 	tools/image-test.sh $(shell go env GOARCH)
+
+.PHONY: test-deploy
+test-deploy: bin/gateway ## build the manifests in deploy/, decode them strictly, and have the gateway check what they configure
+	$(TEST) go -C tools/deploy test $(TESTFLAGS) ./...
 
 .PHONY: sbom
 sbom: build bin/cyclonedx-gomod ## write which modules the gateway is built from to dist/sbom.json, as CycloneDX

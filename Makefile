@@ -228,7 +228,7 @@ test-image: ## build the image in two clones, compare their bytes, and start it 
 	tools/image-test.sh $(shell go env GOARCH)
 
 .PHONY: test-deploy
-test-deploy: bin/gateway ## build the manifests in deploy/, decode them strictly, and have the gateway check what they configure
+test-deploy: deps-deploy bin/gateway ## build the manifests in deploy/, decode them strictly, and have the gateway check what they configure
 	$(TEST) go -C tools/deploy test $(TESTFLAGS) ./...
 
 .PHONY: sbom
@@ -436,6 +436,10 @@ bin/packages/npm/installed: tools/packages/npm/package-lock.json
 .PHONY: deps-packages
 deps-packages: ## install what the packages of make sdk need on the machine, or list what is missing; LANGS=
 	@tools/deps.sh $(sort $(foreach package,$(PACKAGES),$(NEEDS_$(package))))
+
+.PHONY: deps-deploy
+deps-deploy: ## install what test-deploy needs on the machine (systemd-analyze), or list what is missing
+	@tools/deps.sh systemd-analyze
 
 .PHONY: deps-examples
 deps-examples: ## install what the examples need on the machine, or list what is missing; LANGS=

@@ -231,6 +231,13 @@ test-image: ## build the image in two clones, compare their bytes, and start it 
 test-deploy: deps-deploy bin/gateway ## build the manifests in deploy/, decode them strictly, and have the gateway check what they configure
 	$(TEST) go -C tools/deploy test $(TESTFLAGS) ./...
 
+# The memory limits of make sizing, in MiB.
+LIMITS ?= 128 256 512 1024
+
+.PHONY: sizing
+sizing: bin/gateway bin/ghz ## measure what a gateway takes in cgroups of LIMITS='128 256' MiB, as in docs/deployment.md; needs root
+	tools/sizing.sh $(LIMITS)
+
 .PHONY: sbom
 sbom: build bin/cyclonedx-gomod ## write which modules the gateway is built from to dist/sbom.json, as CycloneDX
 	tools/sbom.sh dist/sbom.json

@@ -56,7 +56,9 @@ func TestHealth_followsTheGateway(t *testing.T) {
 	p.await(t, "stopping")
 	expectProbe(t, "draining", 1, "is NOT_SERVING", nil, "--address", at.GRPC)
 	p.signal(t, syscall.SIGTERM)
-	p.wait(t)
+	if exit := p.wait(t); exit == nil {
+		t.Error("a second signal did not end the gateway at once")
+	}
 	expectProbe(t, "gone", 1, "no gateway answers at "+at.GRPC, nil, "--address", at.GRPC)
 }
 

@@ -24,10 +24,7 @@ func TestLoadHealth_besideTheGateway(t *testing.T) {
 		{"secured", nil, secured, config.Health{Address: "127.0.0.1:50051", TLS: true}},
 		{"mutual", nil, mutual, config.Health{Address: "127.0.0.1:50051", TLS: true, CertFile: "c.pem", KeyFile: "k.pem"}},
 		{"certificates of clients are optional", nil, append(mutual, "SAMSARA_GATEWAY_TLS_CLIENT_AUTH=optional"), config.Health{Address: "127.0.0.1:50051", TLS: true}},
-		{
-			"mutual with another certificate", []string{"--cert-file=x.pem", "--key-file=y.pem"}, mutual,
-			config.Health{Address: "127.0.0.1:50051", TLS: true, CertFile: "x.pem", KeyFile: "y.pem"},
-		},
+		{"another certificate", []string{"--cert-file=x.pem", "--key-file=y.pem"}, mutual, config.Health{Address: "127.0.0.1:50051", TLS: true, CertFile: "x.pem", KeyFile: "y.pem"}},
 		{"what is wrong elsewhere", nil, []string{"SAMSARA_GATEWAY_QUOTA=perhaps", "SAMSARA_GATEWAY_NOTHING=1"}, config.Health{Address: "127.0.0.1:50051"}},
 	} {
 		got, err := config.LoadHealth(test.args, test.environ)

@@ -329,6 +329,6 @@ func unpackFile(within *os.Root, header *tar.Header, content io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(file, content) //nolint:gosec // we have packed it
+	_, err = io.Copy(file, content)
 	return errors.Join(err, file.Chmod(mode), file.Close())
 }

@@ -60,7 +60,10 @@ serves() {
 	wait "$gateway" || { echo "the gateway ended with $?" >&2; exit 1; }
 	gateway=
 }
-"${inside[@]}" /gateway version | head -n 2
+version=$("${inside[@]}" /gateway version)
+head -n 2 <<<"$version"
+grep -q "^revision  *$(git rev-parse HEAD)\$" <<<"$version" && ! grep -q '(devel)\|dirty' <<<"$version" ||
+	{ echo "it does not say what it is built from" >&2; exit 1; }
 serves 'in an empty root, read-only, as user 65532, before the sandbox' --sandbox
 # Without authorities it would not be ready. Nobody is called.
 inside=("${inside[@]/#SAMSARA_API_TOKEN=/SAMSARA_API_TOKEN=none}")

@@ -66,7 +66,7 @@ folders = $$(grep -rlE --include='*_test.go' '^func $(1)' cmd internal service u
 
 # The other modules: gen is for callers, who need little; the rest has dependencies that the gateway does
 # not have. examples/go is none of them: it needs the package of make sdk.
-MODULES := gen bench tools tools/dashboard tools/conformance tools/conformance/reference
+MODULES := gen bench tools tools/dashboard tools/conformance tools/conformance/reference tools/deploy
 
 # Misspelt words that stay: two are in Samsara's values, and tests look for two.
 MISSPELT := celcius,nmae,occurance,vehicels
@@ -74,8 +74,9 @@ MISSPELT := celcius,nmae,occurance,vehicels
 # The folders whose ...Locked methods are checked.
 LOCKED := internal/feed internal/lease internal/quota service upstream
 
-TOOLS := buf ghz golangci-lint grpcurl misspell
+TOOLS := buf cyclonedx-gomod ghz golangci-lint grpcurl misspell
 TOOL_buf := github.com/bufbuild/buf/cmd/buf
+TOOL_cyclonedx-gomod := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 TOOL_ghz := github.com/bojand/ghz/cmd/ghz
 TOOL_golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 TOOL_misspell := github.com/golangci/misspell/cmd/misspell
@@ -214,6 +215,32 @@ test-packages: deps-test-packages build bin/buf $(INSTALLED_PACKAGES) ## build t
 .PHONY: sdk
 sdk: deps-packages build bin/buf $(INSTALLED_PACKAGES) ## build packages for clients into dist/: LANGS=image,go,python,npm,maven,rust AREAS=tags,vehicles GO_MODULE= NPM_SCOPE= MAVEN_GROUP=
 	LANGS='$(LANGS)' AREAS='$(AREAS)' GO_MODULE='$(GO_MODULE)' NPM_SCOPE='$(NPM_SCOPE)' MAVEN_GROUP='$(MAVEN_GROUP)' tools/packages/build.sh
+
+# The architectures of make image.
+ARCHES ?= amd64 arm64
+
+.PHONY: image
+image: build ## build the gateway's OCI image in dist/image, without a daemon and always as the same bytes; ARCHES='amd64 arm64'
+	tools/image.sh dist/image $(ARCHES)
+
+.PHONY: test-image
+test-image: ## build the image in two clones, compare their bytes, and start it in an empty root as user 65532; needs root; FRESH=1 compiles all anew
+	tools/image-test.sh $(shell go env GOARCH)
+
+.PHONY: test-deploy
+test-deploy: deps-deploy bin/gateway ## build the manifests in deploy/, decode them strictly, and have the gateway check what they configure
+	$(TEST) go -C tools/deploy test $(TESTFLAGS) ./...
+
+# The memory limits of make sizing, in MiB.
+LIMITS ?= 128 256 512 1024
+
+.PHONY: sizing
+sizing: bin/gateway bin/ghz ## measure what a gateway takes in cgroups of LIMITS='128 256' MiB, as in docs/deployment.md; needs root
+	tools/sizing.sh $(LIMITS)
+
+.PHONY: sbom
+sbom: build bin/cyclonedx-gomod ## write which modules the gateway is built from to dist/sbom.json, as CycloneDX
+	tools/sbom.sh dist/sbom.json
 
 .PHONY: examples
 examples: deps-examples ## run the examples with the packages of make sdk, and compare what they print; LANGS=go,typescript
@@ -365,7 +392,7 @@ clean: ## remove what was built
 # The go command, and not make, decides what is up to date.
 .PHONY: bin/gateway bin/bench bin/bench-micro bin/conformance bin/locked bin/protogen
 bin/gateway:
-	go build -o $@ ./cmd/gateway
+	go build -ldflags "$$(tools/version.sh)" -o $@ ./cmd/gateway
 
 bin/bench:
 	go -C bench build -o '$(BIN)/bench' .
@@ -416,6 +443,10 @@ bin/packages/npm/installed: tools/packages/npm/package-lock.json
 .PHONY: deps-packages
 deps-packages: ## install what the packages of make sdk need on the machine, or list what is missing; LANGS=
 	@tools/deps.sh $(sort $(foreach package,$(PACKAGES),$(NEEDS_$(package))))
+
+.PHONY: deps-deploy
+deps-deploy: ## install what test-deploy needs on the machine (systemd-analyze), or list what is missing
+	@tools/deps.sh systemd-analyze
 
 .PHONY: deps-examples
 deps-examples: ## install what the examples need on the machine, or list what is missing; LANGS=

@@ -6,7 +6,8 @@
 #
 # A NEED is git, curl, cc (a C compiler that finds the headers, for the race detector), redis-server, promtool, prometheus, node,
 # npm, python3 (with venv), protoc (with the well-known types), grpc-plugins (of protoc), openssl, cargo, javac, mvn,
-# cmake, c++, grpc++ (with its plugin of protoc), mcs (a compiler of C#), php or ruby.
+# cmake, c++, grpc++ (with its plugin of protoc), mcs (a compiler of C#), php, ruby or
+# systemd-analyze.
 set -euo pipefail
 
 # has NEED reports whether it is installed.
@@ -37,6 +38,7 @@ packages() {
 	promtool) echo prometheus ;;
 	protoc) echo protobuf-compiler libprotobuf-dev ;;
 	python3) echo python3 python3-venv ;;
+	systemd-analyze) echo systemd ;;
 	*) echo "$1" ;;
 	esac
 }

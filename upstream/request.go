@@ -100,6 +100,24 @@ type authorizer struct {
 	tokens Tokens
 	fixed  http.Header
 	last   atomic.Pointer[authorized]
+	// bad is the key for which the upstream has refused a token, and taken none since; nil: none.
+	bad atomic.Pointer[string]
+}
+
+// took notes that the upstream has answered a request with a token.
+func (a *authorizer) took(with *authorized) {
+	if bad := a.bad.Load(); bad != nil && *bad == with.key {
+		a.bad.CompareAndSwap(bad, nil)
+	}
+}
+
+// wasRefused notes that the upstream has refused a token.
+func (a *authorizer) wasRefused(with *authorized) { a.bad.Store(&with.key) }
+
+// isRefused reports whether the upstream has refused a token for the key in use, and taken none since.
+func (a *authorizer) isRefused() bool {
+	bad := a.bad.Load()
+	return bad != nil && *bad == a.tokens.Key()
 }
 
 func newAuthorizer(tokens Tokens, fixed http.Header) *authorizer {

@@ -65,6 +65,7 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 		}
 		resp, failure, refused := r.next.do(ctx, req, h.attempts+1, with)
 		if resp != nil {
+			r.header.took(with)
 			return resp, nil
 		}
 		if failure != nil || refused.begun {
@@ -72,6 +73,9 @@ func (r *retry) do(ctx context.Context, req *request) (*Response, *Error) {
 		}
 		if failure != nil {
 			h.add(failure)
+			if failure.Reason == apiv1.Reason_REASON_UNAUTHORIZED {
+				r.header.wasRefused(with)
+			}
 			rest, refused = r.again(ctx, req, &h, with.token)
 			r.observe(ctx, failure, refused)
 			if refused == nil {

@@ -71,6 +71,10 @@ func (c *Client) CachedBytes() int64 { return c.cache.bytes() }
 // Circuit returns the state of the host's circuit breaker. See BreakerPolicy.
 func (c *Client) Circuit() Circuit { return c.admit.host.current() }
 
+// TokenRefused reports whether the upstream has refused the token in use with 401, and has answered no request with it
+// since.
+func (c *Client) TokenRefused() bool { return c.retry.header.isRefused() }
+
 // OpenCircuits returns how many circuits of operations, callers and tenants are not closed: at most
 // 1,024, and one more for each operation. See BreakerPolicy.
 func (c *Client) OpenCircuits() int { return c.admit.records.open() }

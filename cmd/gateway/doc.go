@@ -30,7 +30,8 @@
 //
 // # Files
 //
-// In the order in which they are to be read: main, serve, organizations, grants, files, certificates, callers, rates, settings,
-// memory, metrics, log, stray, sandbox, endpoints, explain, protos, quota, policy, version. main picks a command, serve makes a gateway and
-// stops it, and from sandbox on each file is another command. Most tests here run the real binary as a process.
+// In the order in which they are to be read: main, serve, readiness, organizations, grants, files, certificates, callers,
+// rates, settings, memory, metrics, log, stray, sandbox, endpoints, explain, protos, quota, health, policy, version. main
+// picks a command, serve makes a gateway and stops it, and from sandbox on each file is another command. Most tests here
+// run the real binary as a process.
 package main

@@ -48,8 +48,8 @@ func TestDrain_servesDuringTheDelay(t *testing.T) {
 	if got, _ := get(t, "http://"+at.Admin+"/readyz", ""); got != http.StatusServiceUnavailable {
 		t.Errorf("readyz: got %d, want 503", got)
 	}
-	if got, _ := get(t, "http://"+at.Admin+"/healthz", ""); got != http.StatusOK {
-		t.Errorf("healthz: got %d, want 200", got)
+	if got, _ := get(t, "http://"+at.Admin+"/livez", ""); got != http.StatusOK {
+		t.Errorf("livez: got %d, want 200", got)
 	}
 	for what, conn := range map[string]vehiclesv1.VehiclesServiceClient{
 		"an old connection": vehiclesv1.NewVehiclesServiceClient(conn),

@@ -103,6 +103,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "quota":
 		usage = quotaUsage
 		err = showQuota(ctx, args, stdout)
+	case "health":
+		usage = healthUsage
+		err = askHealth(ctx, args, environ, stdout)
 	case "config":
 		usage = configUsage
 		err = checkConfig(args, environ, stdout)
@@ -121,7 +124,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	case "help":
 		err = pflag.ErrHelp
 	default:
-		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, config, policy, token, protos, version and help", command)
+		err = badUsage("%q is not a command: there are sandbox, endpoints, explain, quota, health, config, policy, token, protos, version and help", command)
 	}
 	if errors.Is(err, pflag.ErrHelp) {
 		_, err = io.WriteString(stdout, usage())
@@ -152,6 +155,7 @@ Usage:
   gateway endpoints [WORD...]      list the methods served, or find some by name, id, path or word
   gateway explain METHOD [JSON]    print the HTTP request that a call makes, and all that bounds it
   gateway quota [flags]            print the state of a running gateway's rate budgets
+  gateway health [flags]           ask a gateway whether it takes calls, for probes
   gateway config check [flags]     say whether the gateway would start, and with which settings
   gateway policy check FILE        explain a policy: who may do what, and which rule says so
   gateway token NAME               make a static token for a caller

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -37,7 +39,8 @@ func limitMemory(ctx context.Context, environ []string) error {
 	if own {
 		debug.SetGCPercent(heapGrowth)
 	}
-	if _, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithRefreshInterval(ctx, memoryInterval)); err != nil {
+	_, err := memlimit.Set(memlimit.WithRatio(memoryShare), memlimit.WithRefreshInterval(ctx, memoryInterval))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // Without /proc, as in an empty root, no limit can be known.
 		return fmt.Errorf("memory limit: %w", err)
 	}
 	return nil

@@ -28,8 +28,9 @@ const organizationsFileName = "organizations"
 // tenant is what serves one organization: nothing of it serves another one.
 type tenant struct {
 	*service.Organization
-	spec organization.Organization
-	at   string // its base URL
+	spec    organization.Organization
+	at      string // its base URL
+	secured bool   // whether that is https
 	// token is nil if grant has what the organization proves itself by.
 	token   *upstream.Token
 	grant   *grant
@@ -323,7 +324,7 @@ func (t *tenants) open(ctx context.Context, spec organization.Organization, inde
 
 // serve returns a tenant of its own configuration before target.
 func (t *tenants) serve(own config.Config, target upstreamTarget, spec organization.Organization) (*tenant, error) {
-	made, log, observer := &tenant{spec: spec, at: target.url.String()}, t.log, t.metrics.Of(spec.Name)
+	made, log, observer := &tenant{spec: spec, at: target.url.String(), secured: target.url.Scheme == "https"}, t.log, t.metrics.Of(spec.Name)
 	made.token, _ = target.token.(*upstream.Token)
 	told := own.OrganizationsFile != ""
 	if told {

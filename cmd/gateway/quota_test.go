@@ -46,7 +46,6 @@ func serveState(t *testing.T, all map[string]quota.Snapshot) string {
 	}
 	server := admin.New(admin.Config{
 		Metrics: http.NotFoundHandler(),
-		Ready:   func() bool { return true },
 		Quotas:  func() map[string]quota.Snapshot { return all },
 		Logger:  slog.New(slog.DiscardHandler),
 	})

@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -123,8 +122,13 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	if err := metrics.WatchMemory(memory.answers, memory.requests); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	ready := newReadiness()
 	orgs := newTenants(&tenants{
-		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, grants: files.grants, noted: files.noteOrganizations,
+		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, grants: files.grants,
+		noted: func(names []string) {
+			files.noteOrganizations(names)
+			ready.tell()
+		},
 	})
 	defer orgs.close() // No call runs any more.
 	if err := orgs.start(ctx, target); err != nil {
@@ -154,7 +158,6 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return fmt.Errorf("metrics: %w", err)
 	}
 
-	var ready atomic.Bool
 	listener, err := listen(ctx, cfg.Listen)
 	if err != nil {
 		return err
@@ -167,19 +170,22 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		if err != nil {
 			return err
 		}
-		probes := admin.New(admin.Config{Metrics: metrics.Handler(log), Ready: ready.Load, Files: files.states(poller), Quotas: quotas, Hosts: cfg.AdminHosts, Unheeded: files.unheeded, Logger: log})
+		probes := admin.New(admin.Config{
+			Metrics: metrics.Handler(log), Unready: ready.unready, Impaired: ready.impaired, Files: files.states(poller), Unheeded: files.unheeded,
+			Quotas: quotas, Hosts: cfg.AdminHosts, Profiles: cfg.Profiles, Logger: log,
+		})
 		servers = append(servers, server{secured(adminListener, files.adminCertificates, cfg.TLSMinVersion), probes.Serve, probes.Shutdown})
 		attrs = append(attrs, "admin", adminListener.Addr().String())
 	}
 	if cfg.Sandbox && cfg.OrganizationsFile == "" {
 		attrs = append(attrs, "sandbox", target.url.String())
 	}
-	grpcServer.SetServing(true)
-	ready.Store(true)
+	for _, reason := range ready.begin(orgs, grpcServer.SetServing) {
+		log.ErrorContext(ctx, "not ready", "reason", reason)
+	}
 	log.InfoContext(ctx, "serving", attrs...)
 	err = runServers(ctx, cfg.ShutdownGrace, func() {
-		ready.Store(false)
-		grpcServer.SetServing(false)
+		ready.end()
 		log.InfoContext(ctx, "stopping", "delay", cfg.DrainDelay, "grace", cfg.ShutdownGrace)
 		if ctx.Err() != nil { // The gateway was told to stop, and no server has failed.
 			<-time.After(cfg.DrainDelay)

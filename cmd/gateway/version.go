@@ -14,6 +14,10 @@ import (
 	"samsara.internal/gateway/internal/telemetry"
 )
 
+// version and revision are what make builds the gateway from, by the linker's flag -X: see tools/version.sh. Without make
+// they are empty.
+var version, revision string //nolint:gochecknoglobals // the linker sets nothing else
+
 // readBuild returns what the binary was built from.
 func readBuild() telemetry.Build {
 	build := telemetry.Build{Version: "unknown", GoVersion: "unknown", Revision: "unknown", APIDocument: config.APIDocumentVersion}
@@ -21,12 +25,8 @@ func readBuild() telemetry.Build {
 	if !ok {
 		return build
 	}
-	build.Version, build.GoVersion = info.Main.Version, info.GoVersion
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			build.Revision = s.Value
-		}
-	}
+	build.Version, build.GoVersion = cmp.Or(version, info.Main.Version), info.GoVersion
+	build.Revision = cmp.Or(revision, build.Revision)
 	return build
 }
 

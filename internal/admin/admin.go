@@ -15,12 +15,16 @@ import (
 	"samsara.internal/gateway/internal/reload"
 )
 
-// Config configures a Server. All fields except Files, Quotas, Unheeded and Hosts are required.
+// Config configures a Server. Metrics and Logger are required.
 type Config struct {
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	// Ready reports whether calls are taken. It is called concurrently.
-	Ready func() bool
+	// Unready returns why no calls are taken, a line for each reason; none: calls are taken. It is called concurrently.
+	// If it is nil, calls are taken.
+	Unready func() []string
+	// Impaired returns what is wrong although calls are taken, a line each, beside what Files, Unheeded and Quotas say.
+	// It is called concurrently, and may be nil.
+	Impaired func() []string
 	// Files returns the states of the files that are followed. It is called concurrently. If it is
 	// nil, there are none.
 	Files func() []reload.State
@@ -30,8 +34,10 @@ type Config struct {
 	// Unheeded returns the names of settings that have changed without effect. It is called concurrently, and may be nil.
 	Unheeded func() []string
 	// Hosts are the names that the server may be called by, beside IP addresses and localhost.
-	Hosts  []string
-	Logger *slog.Logger
+	Hosts []string
+	// Profiles serves profiles of the process below /debug/pprof/.
+	Profiles bool
+	Logger   *slog.Logger
 }
 
 // Server is the admin server.
@@ -41,20 +47,16 @@ type Server struct{ http *http.Server }
 func New(cfg Config) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", cfg.Metrics)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, "ok\n")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if cfg.Ready() {
-			answer(w, http.StatusOK, "ready\n"+filesDetail(cfg.Files)+unheededDetail(cfg.Unheeded)+quotaDetail(cfg.Quotas))
-			return
-		}
-		answer(w, http.StatusServiceUnavailable, "not ready\n")
-	})
+	mux.HandleFunc("GET /livez", serveLive)
+	mux.HandleFunc("GET /healthz", serveLive) // its name before there was /livez
+	mux.HandleFunc("GET /readyz", serveReady(&cfg))
 	if cfg.Quotas != nil {
 		mux.HandleFunc("GET "+QuotaPath, serveQuota(cfg.Quotas))
 	}
 	mux.Handle("GET /channelz", newChannelz())
+	if cfg.Profiles {
+		mux.HandleFunc("GET "+profilesPath, serveProfile)
+	}
 	return &Server{&http.Server{
 		Handler:           knownHosts(cfg.Hosts, mux),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -64,6 +66,32 @@ func New(cfg Config) *Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
 	}}
+}
+
+// serveLive answers as long as the process does.
+func serveLive(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "ok\n") }
+
+// serveReady answers whether calls are taken, and with a line for everything that is wrong.
+func serveReady(cfg *Config) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		status, text := http.StatusOK, "ready\n"
+		if reasons := lines(cfg.Unready); reasons != "" {
+			status, text = http.StatusServiceUnavailable, "not ready\n"+reasons
+		}
+		answer(w, status, text+lines(cfg.Impaired)+filesDetail(cfg.Files)+unheededDetail(cfg.Unheeded)+quotaDetail(cfg.Quotas))
+	}
+}
+
+// lines returns the texts of a function, each on a line of its own; nil: none.
+func lines(texts func() []string) string {
+	if texts == nil {
+		return ""
+	}
+	var all strings.Builder
+	for _, text := range texts() {
+		all.WriteString(text + "\n")
+	}
+	return all.String()
 }
 
 // knownHosts refuses requests by another name than an IP address, localhost or one of names. A page of a stranger

@@ -69,7 +69,12 @@ func TestServer_probesAndMetrics(t *testing.T) {
 				t.Error(err)
 			}
 		}),
-		Ready: ready.Load,
+		Unready: func() []string {
+			if ready.Load() {
+				return nil
+			}
+			return []string{"ca-bundle: there are no authorities", "it stops"}
+		},
 	})
 	for _, step := range []struct {
 		name         string
@@ -78,19 +83,56 @@ func TestServer_probesAndMetrics(t *testing.T) {
 		status       int
 		body         string
 	}{
-		{"the process is healthy before it is ready", false, "GET", "/healthz", 200, "ok\n"},
-		{"it is not ready at first", false, "GET", "/readyz", 503, "not ready\n"},
+		{"the process lives before it is ready", false, "GET", "/livez", 200, "ok\n"},
+		{"it is not ready, and says why", false, "GET", "/readyz", 503, "not ready\nca-bundle: there are no authorities\nit stops\n"},
 		{"it is ready when it says so", true, "GET", "/readyz", 200, "ready\n"},
 		{"metrics are served", true, "GET", "/metrics", 200, "m 1\n"},
 		{"HEAD has no body", true, "HEAD", "/healthz", 200, ""},
 		{"other methods are refused", true, "POST", "/healthz", 405, "Method Not Allowed\n"},
 		{"a quota that does not exist is not found", true, "GET", "/quota", 404, "404 page not found\n"},
-		{"other paths are not found", true, "GET", "/debug/pprof/", 404, "404 page not found\n"},
+		{"profiles are not served unless that is wanted", true, "GET", "/debug/pprof/", 404, "404 page not found\n"},
+		{"other paths are not found", true, "GET", "/", 404, "404 page not found\n"},
 	} {
 		ready.Store(step.ready)
 		status, body := do(t, step.method, url+step.path)
 		if status != step.status || body != step.body {
 			t.Errorf("%s: got %d %q, want %d %q", step.name, status, body, step.status, step.body)
+		}
+	}
+}
+
+// What is wrong is said whether or not calls are taken.
+func TestReadyz_impaired(t *testing.T) {
+	t.Parallel()
+	var stopping atomic.Bool
+	url := serve(t, admin.Config{
+		Metrics: http.NotFoundHandler(),
+		Unready: func() []string {
+			if stopping.Load() {
+				return []string{"it stops"}
+			}
+			return nil
+		},
+		Impaired: func() []string { return []string{"api-token: Samsara has refused it"} },
+	})
+	if status, body := do(t, "GET", url+"/readyz"); status != 200 || body != "ready\napi-token: Samsara has refused it\n" {
+		t.Errorf("got %d %q", status, body)
+	}
+	stopping.Store(true)
+	if status, body := do(t, "GET", url+"/readyz"); status != 503 || body != "not ready\nit stops\napi-token: Samsara has refused it\n" {
+		t.Errorf("got %d %q", status, body)
+	}
+}
+
+func TestProfiles_served(t *testing.T) {
+	t.Parallel()
+	url := serve(t, admin.Config{Metrics: http.NotFoundHandler(), Profiles: true}) + "/debug/pprof/"
+	for path, want := range map[string]int{
+		"": 200, "goroutine?debug=1": 200, "heap": 200, "profile?seconds=1": 200, "trace?seconds=1": 200, "nothing": 404,
+		"cmdline": 404, "symbol": 404, "profile?seconds=0": 400, "profile?seconds=61": 400, "heap?seconds=1e9": 400,
+	} {
+		if status, body := do(t, "GET", url+path); status != want || body == "" {
+			t.Errorf("%s: got %d with %d bytes, want %d", path, status, len(body), want)
 		}
 	}
 }
@@ -107,7 +149,6 @@ func TestShutdown_closesConnectionsWhenItsTimeIsUp(t *testing.T) {
 			close(entered)
 			<-r.Context().Done()
 		}),
-		Ready:  func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	served := make(chan error, 1)

@@ -1,10 +1,12 @@
 // Package admin answers over HTTP what operators and orchestrators ask of a gateway.
 //
 //	/metrics   the metrics, in the formats of Prometheus
-//	/healthz   200 if the process answers
-//	/readyz    200 if the gateway takes calls, else 503
+//	/livez     200 if the process answers; /healthz is the same
+//	/readyz    200 if the gateway takes calls, else 503; a line for everything that is wrong follows
 //	/channelz  grpc's servers and their connections, as JSON; ?start= goes on after the last one
 //	/quota     the state of the budgets, as JSON of Quotas; 404 if the gateway keeps none
+//	/debug/pprof/
+//	           profiles for go tool pprof, if they are wanted; of at most 60 seconds
 //
 // A gateway whose quota is without its store, or that goes on with the last good content of a file,
 // is ready all the same, and /readyz says so.

@@ -30,7 +30,6 @@ func ExampleServer() {
 	}
 	server := admin.New(admin.Config{
 		Metrics: http.NotFoundHandler(), // that of package telemetry in the gateway
-		Ready:   func() bool { return true },
 		Quotas:  func() map[string]quota.Snapshot { return map[string]quota.Snapshot{"default": limiter.Snapshot()} },
 		Logger:  slog.New(slog.DiscardHandler),
 	})

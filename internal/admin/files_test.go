@@ -15,7 +15,6 @@ func TestReadyz_fileFails(t *testing.T) {
 	t.Parallel()
 	url := serve(t, admin.Config{
 		Metrics: http.NotFoundHandler(),
-		Ready:   func() bool { return true },
 		Files: func() []reload.State {
 			return []reload.State{
 				{Name: "api-token", Good: time.Now().Add(-time.Hour), Err: errors.New("open /etc/token: no such file or directory")},

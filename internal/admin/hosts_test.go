@@ -16,7 +16,7 @@ import (
 // TestServer_hosts sends requests by different names.
 func TestServer_hosts(t *testing.T) {
 	t.Parallel()
-	url := serve(t, admin.Config{Metrics: http.NotFoundHandler(), Ready: func() bool { return true }, Hosts: []string{"gateway.acme.test"}})
+	url := serve(t, admin.Config{Metrics: http.NotFoundHandler(), Hosts: []string{"gateway.acme.test"}})
 	address := strings.TrimPrefix(url, "http://")
 	ask := func(request string) (status int, body string) {
 		t.Helper()
@@ -70,7 +70,7 @@ func TestServer_hosts(t *testing.T) {
 
 func TestServer_channelz(t *testing.T) {
 	t.Parallel()
-	url := serve(t, admin.Config{Metrics: http.NotFoundHandler(), Ready: func() bool { return true }})
+	url := serve(t, admin.Config{Metrics: http.NotFoundHandler()})
 	status, body := do(t, http.MethodGet, url+"/channelz")
 	var answer struct {
 		Servers []struct {

@@ -24,7 +24,6 @@ func withQuotas(t *testing.T, all map[string]quota.Snapshot) string {
 	t.Helper()
 	return serve(t, admin.Config{
 		Metrics: http.NotFoundHandler(),
-		Ready:   func() bool { return true },
 		Quotas:  func() map[string]quota.Snapshot { return all },
 	})
 }

@@ -3,7 +3,7 @@
 // Every setting has one name: --retry-max-attempts on the command line is
 // SAMSARA_GATEWAY_RETRY_MAX_ATTEMPTS in the environment and retry-max-attempts in the file. A flag
 // overrides the environment, the environment the file, and the file the default. Values are read the
-// same way wherever they come from. Load reads the configuration of a gateway, LoadExplain and
+// same way wherever they come from. Load reads the configuration of a gateway, LoadHealth where it listens, LoadExplain and
 // LoadSandbox those of the commands explain and sandbox.
 //
 // # Guarantees
@@ -28,5 +28,5 @@
 // # Files
 //
 // In the order in which they are to be read: config, settings, load, check, flags, values, api,
-// explain, sandbox, cache, quota, servicelink.
+// explain, health, sandbox, cache, quota, servicelink.
 package config

@@ -37,6 +37,8 @@ type Config struct {
 	AdminInsecure bool
 	// AdminHosts are the names that the admin address may be called by, beside IP addresses and localhost.
 	AdminHosts []string
+	// Profiles serves profiles of the process on the admin address.
+	Profiles bool
 	// Reflection and Channelz serve these of grpc's services.
 	Reflection, Channelz bool
 	// Passthrough serves samsara_gateway.api.v1.PassthroughService.
@@ -197,7 +199,7 @@ func (c *Config) settings() []setting {
 	usual := quota.Defaults()
 	return []setting{
 		{"listen", listening, "`ADDRESS` of the gRPC server", address(&c.Listen, false).defaultTo("127.0.0.1:50051")},
-		{"admin-listen", listening, "`ADDRESS` of /metrics, /healthz, /readyz, /quota and /channelz; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
+		{"admin-listen", listening, "`ADDRESS` of /metrics, /livez, /readyz, /quota and /channelz; empty: not served", address(&c.AdminListen, true).defaultTo("127.0.0.1:9464")},
 		{"metrics-buckets", listening, "`SECONDS` of a classic bucket that histograms have beside the native ones; may be repeated, or several separated by commas, such as 0.1,1,10; each costs a line a histogram", seconds(&c.MetricsBuckets)},
 		{"tls-cert-file", listening, "PEM `FILE` with the gRPC server's certificate chain, read again when it changes", text(&c.TLSCertFile)},
 		{"tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.TLSKeyFile)},
@@ -209,6 +211,7 @@ func (c *Config) settings() []setting {
 		{"admin-tls-key-file", listening, "PEM `FILE` with its private key, read again with it", text(&c.AdminTLSKeyFile)},
 		{"admin-insecure", listening, "allow plaintext beyond loopback, for the admin address", boolean(&c.AdminInsecure)},
 		{"admin-hosts", listening, "`NAME` that the admin address may be called by, beside IP addresses and localhost; may be repeated, or several separated by commas", hosts(&c.AdminHosts)},
+		{"pprof", listening, "serve profiles of the process below /debug/pprof/ on the admin address", boolean(&c.Profiles)},
 		{"reflection", listening, "serve reflection, which grpcurl needs", boolean(&c.Reflection).defaultTo(true)},
 		{"channelz", listening, "serve grpc's channelz, which shows peers' addresses; the admin address has it anyway", boolean(&c.Channelz)},
 		{"passthrough", listening, "serve PassthroughService, which reaches any path of the API", boolean(&c.Passthrough)},

@@ -163,7 +163,7 @@ func (l *logLine) finish(ctx context.Context, err error) {
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("suppressed", leftOut))
 	}
-	log.LogAttrs(ctx, level, message, attrs...)
+	log.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // message is one of three constants
 }
 
 // isSlow reports whether a call took longer than a good one does. A stream is slow if its first message came late.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -81,22 +82,18 @@ func TestAccessLog_whatItSays(t *testing.T) {
 	client := tagsv1.NewTagsServiceClient(connect(t, at.GRPC, insecure.NewCredentials()))
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	ctx := metadata.AppendToOutgoingContext(waiting(t), "x-request-id", "mine-1", "traceparent", "00-"+trace+"-b7ad6b7169203331-01")
-	get := func(id string, ctxID string) metadata.MD {
+	get := func(ctx context.Context, id string) metadata.MD {
 		t.Helper()
-		call := ctx
-		if ctxID != "" {
-			call = metadata.AppendToOutgoingContext(waiting(t), "x-request-id", ctxID)
-		}
 		var trailer metadata.MD
-		_, _ = client.GetTag(call, &tagsv1.GetTagRequest{Id: proto.String(id)}, grpc.Trailer(&trailer)) // The log has what became of it.
+		_, _ = client.GetTag(ctx, &tagsv1.GetTagRequest{Id: proto.String(id)}, grpc.Trailer(&trailer)) // The log has what became of it.
 		return trailer
 	}
-	get("503", "")
-	get("503", "")
-	if got := get("404", "").Get("x-request-id"); len(got) != 1 || got[0] != "mine-1" {
+	get(ctx, "503")
+	get(ctx, "503")
+	if got := get(ctx, "404").Get("x-request-id"); len(got) != 1 || got[0] != "mine-1" {
 		t.Errorf("the trailer names the call %q, want mine-1", got)
 	}
-	if got := get("404", strings.Repeat("x", 129)).Get("x-request-id"); len(got) != 1 || len(got[0]) != 32 {
+	if got := get(metadata.AppendToOutgoingContext(waiting(t), "x-request-id", strings.Repeat("x", 129)), "404").Get("x-request-id"); len(got) != 1 || len(got[0]) != 32 {
 		t.Errorf("the trailer names the call %q, want a name of the gateway's own", got)
 	}
 	stream, err := client.StreamTags(ctx, &tagsv1.StreamTagsRequest{})

@@ -277,7 +277,7 @@ func (t *tenants) open(ctx context.Context, spec organization.Organization, inde
 	own.UpstreamURL, own.QuotaOrganization = spec.URL(), spec.Name
 	own.QuotaTokenLimit, own.QuotaOrganizationLimit = spec.TokenLimit, spec.OrganizationLimit
 	if !own.Sandbox && spec.TokenFile == "" {
-		grant, err := t.grants.open(spec)
+		grant, err := t.grants.open(spec) //nolint:contextcheck // the grant has a context of its own, which Close ends
 		if err != nil {
 			return nil, err
 		}

@@ -52,13 +52,12 @@ func (g *Grant) end(err error) time.Duration {
 	defer g.mu.Unlock()
 	failing := g.state.FailedInARow > 0
 	g.state.Err = err
-	switch {
-	case err == nil:
+	if err == nil {
 		g.state.Changed++
 		g.state.FailedInARow, g.state.Good = 0, time.Now()
 		g.wait = 0
 		g.next = g.obtained.Add(spread(g.expires.Sub(g.obtained) * 4 / 5))
-	default:
+	} else {
 		g.state.Failed++
 		g.state.FailedInARow++
 		g.wait = min(max(2*g.wait, leastWait), mostWait)

@@ -231,7 +231,7 @@ func (p *parser) organization(e entry) Organization {
 }
 
 // tokenPath is where Samsara's API gives tokens.
-const tokenPath = "/oauth2/token"
+const tokenPath = "/oauth2/token" //nolint:gosec // G101: it is no credential
 
 // oauth reads the OAuth of an entry, whose API is at base.
 func (p *parser) oauth(line int, called string, e oauthEntry, base *url.URL) OAuth {

@@ -360,6 +360,7 @@ docs: bin/gateway bin/grpcurl ## rewrite the settings and areas in docs/, what i
 
 .PHONY: dashboard
 dashboard: ## write deploy/grafana/dashboard.json from tools/dashboard
+	@mkdir -p '$(BIN)'
 	go -C tools/dashboard run . >'$(BIN)/dashboard.json'
 	mv '$(BIN)/dashboard.json' deploy/grafana/dashboard.json
 

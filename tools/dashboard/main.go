@@ -21,7 +21,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dashboard:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // main ends here
 	}
 }
 
@@ -136,14 +136,16 @@ func rows() []row {
 		{"Streams and memory", []panel{
 			{"Streams, readers and followers", "", number, false, []line{
 				{"streams {{shape}}", "sum by (shape) (samsara_gateway_open_streams)"},
-				{"readers", "sum(samsara_gateway_feed_readers)"}, {"followers", "sum(samsara_gateway_feed_followers)"},
+				{"readers", "sum(samsara_gateway_feed_readers)"},
+				{"followers", "sum(samsara_gateway_feed_followers)"},
 			}},
 			{"Lag of feeds", "The ten that are furthest behind.", seconds, false, []line{
 				{"{{organization}} {{operation}}", "topk(10, max by (organization, operation) (samsara_gateway_feed_lag_seconds{" + org + "}))"},
 			}},
 			{"Failures that followers did not notice", "", perSecond, false, []line{{"{{code}}", sum("code", "feed_failures_outlasted_total", "")}}},
 			{"Memory by holder", "", size, false, []line{
-				{"{{holder}}", "sum by (holder) (samsara_gateway_memory_bytes)"}, {"cache", "sum(samsara_gateway_cached_bytes)"},
+				{"{{holder}}", "sum by (holder) (samsara_gateway_memory_bytes)"},
+				{"cache", "sum(samsara_gateway_cached_bytes)"},
 				{"limit of {{pool}}", "sum by (pool) (samsara_gateway_memory_limit_bytes)"},
 			}},
 			{"Waiting for memory", "And connections that were closed for it.", number, false, []line{
@@ -166,6 +168,7 @@ func rows() []row {
 // generate returns the dashboard as JSON.
 func generate() ([]byte, error) {
 	source := common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("$datasource")}
+	//nolint:staticcheck // SA1019: the classic form, which older Grafanas import too
 	board := dashboard.NewDashboardBuilder("Samsara gateway").
 		Uid("samsara-gateway").Tags([]string{"samsara-gateway"}).
 		Description("Made by make dashboard. docs/operations.md says what to do.").

@@ -45,7 +45,7 @@ func TestDashboard_committed(t *testing.T) {
 // decode decodes a dashboard strictly, and returns what is wrong with it.
 func decode(text []byte) string {
 	plugins.RegisterDefaultPlugins()
-	var made dashboard.Dashboard
+	var made dashboard.Dashboard                                                //nolint:staticcheck // SA1019: as in generate
 	if err := made.UnmarshalJSONStrict(text); err != nil && err.Error() != "" { // It is never nil, but may be empty.
 		return err.Error()
 	}

@@ -84,14 +84,14 @@ func newServer(want *reference.Request, log *slog.Logger) (*service.Server, erro
 		return nil, err
 	}
 	server, err := service.New(service.Config{
-		Upstream:           noUpstream{},
-		Logger:             log,
-		Credentials:        creds,
-		Streams:            metrics,
+		Upstream:    noUpstream{},
+		Logger:      log,
+		Credentials: creds,
+		Streams:     metrics,
 		Finished: func(_ context.Context, f *service.Finished) {
 			metrics.CallEnded(telemetry.Call{Method: f.Method, Code: f.Code.String(), Duration: f.Duration})
 		},
-		MaxRequestBytes:    int(want.GetMessageReceiveLimit()),
+		MaxRequestBytes: int(want.GetMessageReceiveLimit()),
 	})
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/tracing"
 )
 
 // unnamedPause is how long a quota pauses after a 429 without Retry-After.
@@ -23,18 +24,21 @@ type admit struct {
 	host    *circuit
 	retries *retryBudget
 	records *records
+	tracer  *tracing.Tracer
 }
 
 func newAdmit(cfg *Config, next *attempt) admit {
 	return admit{
 		next: next, host: newCircuit(cfg.Breaker, cfg.Logger.With(slog.String("of", "host"))),
-		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(cfg),
+		retries: newHostRetryBudget(cfg.Retry.Budget), records: newRecords(cfg), tracer: cfg.Tracer,
 	}
 }
 
 // rest waits before a further attempt, or until ctx ends. The quota shows who waits.
 func (a *admit) rest(ctx context.Context, req *request, d time.Duration) {
 	if d > 0 {
+		span := a.tracer.Start(ctx, "rest")
+		defer span.End()
 		req.op.quota.Rest(ctx, req.From, d)
 	}
 }
@@ -51,14 +55,16 @@ func (a *admit) do(ctx context.Context, req *request, n int, with *authorized) (
 	var through *quotaGate
 	if req.op.quota != nil {
 		through = &quotaGate{quota: req.op.quota, from: req.From}
-		asked := time.Now()
+		asked, span := time.Now(), a.tracer.Start(ctx, "quota")
 		refused := through.take(ctx)
 		if req.Spent != nil {
 			req.Spent.Quota += time.Since(asked)
 		}
 		if refused != nil {
+			span.EndRefused(refused.reason)
 			return nil, nil, refused
 		}
+		span.End()
 	}
 	if req.sent != nil {
 		req.sent.Store(true)

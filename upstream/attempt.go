@@ -9,6 +9,7 @@ import (
 
 	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/tracing"
 )
 
 // attempt makes attempts: each is an HTTP exchange, redirects included, and the translation of the
@@ -22,6 +23,7 @@ type attempt struct {
 	// counted is the name of a header with the attempt's number; empty: not sent.
 	counted  string
 	observer Observer
+	tracer   *tracing.Tracer
 	log      *slog.Logger
 }
 
@@ -32,8 +34,10 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	var b body
 	defer b.drop() // if it does not become the response's
 	began := time.Now()
-	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n), through, &got, &b)
+	ctx, span := a.tracer.StartAttempt(ctx, tracing.Attempt{Method: req.Method, Template: req.op.template, URL: req.url, Number: n})
+	failure, held := a.exchange(ctx, req, req.header(with, a.counted, n, a.tracer.Of(ctx).Context()), through, &got, &b)
 	if held {
+		span.EndRefused(errHeldBack.Error())
 		return nil, nil
 	}
 	seen := Attempt{Method: req.Method, Template: req.op.template, Operation: req.op.name, Status: got.status, Duration: time.Since(began)}
@@ -43,6 +47,7 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 	var resp *Response
 	if failure == nil {
 		got.body, got.lease = b.bytes, b.lease
+		span.BodyRead()
 		whole := time.Now()
 		resp, failure = translate(req.op, &got)
 		seen.Translation = time.Since(whole)
@@ -58,9 +63,11 @@ func (a *attempt) do(ctx context.Context, req *request, n int, with *authorized,
 		if resp.Lease != nil {
 			_ = b.pass()
 		}
+		span.EndAttempt(seen.Status, "", resp.RequestID)
 		resp.Attempts, resp.asked = n, began
 		return resp, nil
 	}
+	span.EndAttempt(failure.HTTPStatus, failure.ReasonText(), failure.RequestID)
 	a.log.LogAttrs(ctx, slog.LevelDebug, "upstream attempt failed",
 		slog.String("method", req.Method), slog.String("path", req.op.template), slog.Int("attempt", n),
 		slog.Int("status", failure.HTTPStatus), slog.String("reason", failure.ReasonText()), slog.String("message", failure.Message),

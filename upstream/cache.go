@@ -9,6 +9,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -25,6 +26,7 @@ type cache struct {
 	next     *share
 	tokens   Tokens
 	observer ReadObserver
+	tracer   *tracing.Tracer
 	limit    int64
 	entries  *otter.Cache[readKey, *entry] // nil: it keeps none
 }
@@ -78,7 +80,10 @@ func (c *cache) do(ctx context.Context, req *request) (*Response, *Error) {
 	if req.op.cacheTTL == 0 {
 		return c.next.read(ctx, req, key)
 	}
-	if resp := c.get(key, req.op.cacheTTL); resp != nil {
+	span := c.tracer.Start(ctx, "cache read")
+	resp := c.get(key, req.op.cacheTTL)
+	span.EndCached(resp != nil)
+	if resp != nil {
 		// The entry cannot be collected until the response is written, so its bytes count for the holder.
 		var err error
 		if resp.Lease, err = req.memory.Take(ctx, int64(len(resp.Message))); err != nil {

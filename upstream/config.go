@@ -15,6 +15,7 @@ import (
 	"samsara.internal/gateway/internal/http1"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/quota"
+	"samsara.internal/gateway/internal/tracing"
 )
 
 // Config configures a Client. BaseURL and Token are required. Every other field takes its default if it
@@ -63,6 +64,9 @@ type Config struct {
 	ReadObserver ReadObserver
 	// RetryObserver is told of every attempt that failed by what may pass. Default none.
 	RetryObserver RetryObserver
+	// Tracer makes spans of attempts, and of what is waited for before them, for calls whose own span is recorded. nil:
+	// there are none.
+	Tracer *tracing.Tracer
 	// Logger gets a debug line for each failed attempt, a warning if a circuit opens, and an
 	// informational line when it has closed again. Default none.
 	Logger *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
+	"samsara.internal/gateway/internal/tracing"
 )
 
 // Preview is how a request would be made, as far as that is known in advance.
@@ -36,7 +37,7 @@ func (c *Client) Preview(ctx context.Context, op *Operation, req Request) (Previ
 	if failure != nil {
 		return Preview{}, failure
 	}
-	sent := r.httpRequest(ctx, r.header(with, c.attempt.counted, 1))
+	sent := r.httpRequest(ctx, r.header(with, c.attempt.counted, 1, tracing.Context{}))
 	p := Preview{
 		Request: sent, Repeatable: r.isRepeatable(), Shared: r.isRead(),
 		Retry: c.retry.policy, Breaker: c.cfg.Breaker, AttemptTimeout: c.attempt.timeout,

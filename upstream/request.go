@@ -16,6 +16,7 @@ import (
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/tracing"
 )
 
 // request is a Request with what its attempts have in common. Only share writes to it, before the first
@@ -151,10 +152,10 @@ func (a *authorizer) authorize(ctx context.Context) (*authorized, *Error) {
 // requestIDHeader has the name of a request.
 const requestIDHeader = "X-Request-Id"
 
-// header returns the header of an attempt. If counted is not empty it names the field with the number of
-// the attempt.
-func (r *request) header(with *authorized, counted string, attempt int) http.Header {
-	if len(r.Header) == 0 && len(r.Body) == 0 && r.ID == "" && counted == "" {
+// header returns the header of an attempt, which is at a place in a trace. If counted is not empty it names the
+// field with the number of the attempt.
+func (r *request) header(with *authorized, counted string, attempt int, at tracing.Context) http.Header {
+	if len(r.Header) == 0 && len(r.Body) == 0 && r.ID == "" && counted == "" && at.Parent == "" {
 		return with.header
 	}
 	header := maps.Clone(with.header)
@@ -171,6 +172,12 @@ func (r *request) header(with *authorized, counted string, attempt int) http.Hea
 	}
 	if counted != "" {
 		header.Set(counted, strconv.Itoa(attempt))
+	}
+	if at.Parent != "" {
+		header.Set(tracing.ParentKey, at.Parent)
+		if header.Del(tracing.StateKey); at.State != "" {
+			header.Set(tracing.StateKey, at.State)
+		}
 	}
 	return header
 }

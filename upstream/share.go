@@ -8,6 +8,7 @@ import (
 
 	"samsara.internal/gateway/internal/identity"
 	"samsara.internal/gateway/internal/lease"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/internal/transcode"
 )
 
@@ -27,6 +28,7 @@ type readKey struct {
 type share struct {
 	next     *retry
 	observer ReadObserver
+	tracer   *tracing.Tracer
 
 	mu sync.Mutex
 	// leading has the flight that began last. It leads to those before it.
@@ -44,14 +46,17 @@ func (s *share) do(ctx context.Context, req *request) (*Response, *Error) {
 
 // read makes a request whose answer it may share with others.
 func (s *share) read(ctx context.Context, req *request, key readKey) (*Response, *Error) {
-	mine := &flight{from: req.From}
+	mine := &flight{from: req.From, in: s.tracer.Of(ctx)}
 	req.sent = &mine.sent
 	for {
 		ahead := s.join(key, mine)
 		if ahead == nil {
 			return s.lead(ctx, req, key, mine)
 		}
-		if !s.await(ctx, ahead) {
+		span := s.tracer.StartShared(ctx, ahead.in)
+		landed := s.await(ctx, ahead)
+		span.End()
+		if !landed {
 			return nil, req.failed(ended(ctx))
 		}
 		if resp, failure := ahead.share(ctx, req); resp != nil || failure != nil {
@@ -93,6 +98,8 @@ type flight struct {
 	// from is the identity that it waits for the quota as, until it is sent.
 	from identity.Identity
 	sent atomic.Bool
+	// in is the span of the leader's call.
+	in tracing.Span
 	// letDown is how often the leader followed another flight that gave it no answer. It follows only
 	// flights that were let down at least as often. Otherwise readers that come later, and have less
 	// time, could let it down for ever.

@@ -45,14 +45,14 @@ func New(cfg Config) (*Client, error) {
 	}
 	c.attempt = attempt{
 		transport: transport, timeout: cfg.AttemptTimeout, maxBytes: cfg.MaxResponseBytes,
-		counted: cfg.AttemptHeader, observer: cfg.Observer, log: cfg.Logger,
+		counted: cfg.AttemptHeader, observer: cfg.Observer, tracer: cfg.Tracer, log: cfg.Logger,
 	}
 	c.admit = newAdmit(&cfg, &c.attempt)
 	c.retry = retry{
 		next: &c.admit, policy: cfg.Retry, tokens: cfg.Token, header: newAuthorizer(cfg.Token, c.fixedHeader()), observer: cfg.RetryObserver,
 	}
-	c.share = share{next: &c.retry, observer: cfg.ReadObserver}
-	c.cache = cache{next: &c.share, tokens: cfg.Token, observer: cfg.ReadObserver}
+	c.share = share{next: &c.retry, observer: cfg.ReadObserver, tracer: cfg.Tracer}
+	c.cache = cache{next: &c.share, tokens: cfg.Token, observer: cfg.ReadObserver, tracer: cfg.Tracer}
 	if err := c.cache.open(cfg.CacheBytes); err != nil {
 		return nil, fmt.Errorf("upstream: cache: %w", err)
 	}

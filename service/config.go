@@ -17,6 +17,7 @@ import (
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/lease"
 	"samsara.internal/gateway/internal/policy"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/internal/transcode"
 	"samsara.internal/gateway/upstream"
 )
@@ -80,6 +81,8 @@ type Config struct {
 	Requests *lease.Pool
 	// Finished is called with each call that has ended, on its goroutine; it must not keep f.
 	Finished func(ctx context.Context, f *Finished)
+	// Tracer makes spans of calls, except for those of grpc's own services. nil: there are none.
+	Tracer *tracing.Tracer
 	// Access is where calls that have succeeded are logged.
 	Access AccessLog
 	// SlowCall is how long a unary call, or the first message of a stream, may take until its line is a warning. 0: for

@@ -117,7 +117,8 @@
 //	                       A name that there is not is refused, with those that the caller may use.
 //	x-request-id           What the caller names the call by: 1 to 128 bytes of printable ASCII without
 //	                       spaces. Any other name counts as none.
-//	traceparent            The trace that the call belongs to, for the log.
+//	traceparent            The trace that the call belongs to, for the log and the spans.
+//	tracestate             What others have added to that.
 //	samsara-sandbox-fault  A fault for the sandbox. Ignored unless Config.SandboxFaults is set.
 //
 // # Metadata of responses
@@ -125,6 +126,7 @@
 //	samsara-attempts       HTTP attempts made, the first one included.
 //	x-request-id           What the call is named by, in the trailer of a failure: by its caller, or else
 //	                       by the server. Upstream is asked under this name.
+//	traceresponse          Where in a trace the call was, in the trailer of a failure, if Config.Tracer is set.
 //	samsara-request-id     Samsara's id of the last attempt, escaped, if it gave one.
 //	samsara-org            The organization that the call was for, beside samsara-attempts; absent if the
 //	                       server has one Upstream.
@@ -172,5 +174,5 @@
 //
 // In the order in which they are to be read: server, config, operations, organization, interceptors, gate, ends,
 // accepted, connections, audit, unary, identity, metadata, list, follow, pages, passthrough, codec, errors, pushback,
-// log, finished, reflection.
+// log, finished, trace, reflection.
 package service

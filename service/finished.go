@@ -18,7 +18,8 @@ type Finished struct {
 	Reason string
 	// HTTPStatus is the status of the last attempt, and Attempts how many there were.
 	HTTPStatus, Attempts int
-	// UpstreamID is Samsara's name of the last attempt, ID the call's own, by x-request-id, and TraceID that of traceparent.
+	// UpstreamID is Samsara's name of the last attempt, ID the call's own, by x-request-id, and TraceID that of the trace
+	// that it belongs to.
 	UpstreamID, ID, TraceID string
 	Start                   time.Time
 	// Deadline is how much time the call had when it came.
@@ -31,6 +32,8 @@ type Finished struct {
 	// Source is where the answer to a unary call came from.
 	Source          upstream.AnswerSource
 	Stream, Refused bool
+	// Sampled is whether there are spans of the call, in the trace of TraceID.
+	Sampled bool
 }
 
 // finished returns what is known of the call, which ended with err.
@@ -39,7 +42,7 @@ func (l *logLine) finished(err error) Finished {
 		Method: l.method, Caller: l.policyName(), Organization: l.access.organization, Code: status.Code(err), Reason: reasonOf(err),
 		HTTPStatus: l.httpStatus, Attempts: l.attempts, UpstreamID: l.upstreamID, ID: l.id, TraceID: l.traceID,
 		Start: l.start, Duration: time.Since(l.start), Spent: l.spent, ResponseBytes: l.responseBytes, Pages: l.pages, Items: l.items,
-		Source: l.source, Stream: l.stream != nil, Refused: l.refused,
+		Source: l.source, Stream: l.stream != nil, Refused: l.refused, Sampled: l.span.IsSampled(),
 	}
 	if !l.deadline.IsZero() {
 		f.Deadline = l.deadline.Sub(l.start)

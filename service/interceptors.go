@@ -14,6 +14,7 @@ import (
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
 	"samsara.internal/gateway/internal/endpoint"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -51,6 +52,8 @@ type edge struct {
 	streams         *streams
 	// audit is nil if nobody is told.
 	audit Auditor
+	// tracer is nil if there are no spans.
+	tracer *tracing.Tracer
 }
 
 func newEdge(c Config, organizations Organizations, stopping context.Context) *edge {
@@ -64,6 +67,7 @@ func newEdge(c Config, organizations Organizations, stopping context.Context) *e
 		organizations: organizations,
 		gate:          g,
 		audit:         c.Audit,
+		tracer:        c.Tracer,
 		streams:       &streams{gate: g, age: c.MaxConnectionAge, stopping: stopping, open: make(map[*openStream]struct{})},
 	}
 }
@@ -125,6 +129,7 @@ func (e *edge) refuse(ctx context.Context, line *logLine) error {
 
 func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	line := e.newLogLine(ctx, info.FullMethod)
+	ctx = line.trace(ctx)
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
 			return nil, e.refuse(ctx, line)
@@ -167,14 +172,15 @@ func (e *edge) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 
 func (e *edge) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	line := e.newLogLine(ss.Context(), info.FullMethod)
+	ctx := line.trace(ss.Context())
 	line.refused = info.FullMethod == unknownName
 	if !isGRPCs(info.FullMethod) {
 		if !e.calls.enter() {
-			return e.refuse(ss.Context(), line)
+			return e.refuse(ctx, line)
 		}
 		defer e.calls.leave()
 	}
-	ctx := context.WithValue(ss.Context(), logLineKey{}, line)
+	ctx = context.WithValue(ctx, logLineKey{}, line)
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = e.panicked(ctx, cause)

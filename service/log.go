@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -53,6 +54,8 @@ type logLine struct {
 	// end and at no cost. Their lines have a message of their own, because the logger may bound the lines of
 	// each message.
 	refused bool
+	// span is that of the call.
+	span tracing.Span
 }
 
 type logLineKey struct{}
@@ -135,6 +138,7 @@ func (l *logLine) name() string {
 // is slow or its turn has come, and always at debug.
 func (l *logLine) finish(ctx context.Context, err error) {
 	f := l.finished(err)
+	l.endSpan(&f)
 	if l.edge.finished != nil {
 		l.edge.finished(ctx, &f)
 	}
@@ -257,7 +261,7 @@ func newCallID() string {
 
 // traceID returns the trace that a call belongs to by W3C's traceparent, empty if there is none.
 func traceID(ctx context.Context) string {
-	given := metadata.ValueFromIncomingContext(ctx, "traceparent")
+	given := metadata.ValueFromIncomingContext(ctx, parentKey)
 	if len(given) != 1 || len(given[0]) < len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") || given[0][2] != '-' || given[0][35] != '-' {
 		return ""
 	}

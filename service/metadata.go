@@ -83,6 +83,7 @@ func trailerBytes(s *status.Status, md metadata.MD) int {
 	field("grpc-message", message)
 	field(pushbackKey, len("60000"))
 	field(callIDKey, maxCallIDBytes)
+	field(traceKey, len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
 	field("grpc-status-details-bin", base64.StdEncoding.EncodedLen(proto.Size(s.Proto())))
 	for name, values := range md {
 		for _, value := range values {

@@ -7,6 +7,7 @@ import (
 
 	"samsara.internal/gateway/internal/endpoint"
 	"samsara.internal/gateway/internal/feed"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -69,4 +70,5 @@ type handler struct {
 	// required is told of a write before Samsara is asked, and must not fail; nil: nobody is.
 	required Auditor
 	feeds    *feed.Hub
+	tracer   *tracing.Tracer
 }

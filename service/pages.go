@@ -147,6 +147,8 @@ func (w *walker) fetch(ctx context.Context, cursor string, as identity.Identity,
 
 // Page implements feed.Pages.
 func (w *walker) Page(ctx context.Context, cursor string, as identity.Identity, by *lease.Holder) (*feed.Page, error) {
+	ctx, span := w.tracer.StartPage(ctx, w.stream.FullMethod)
+	defer span.End()
 	p, held, err := w.fetch(ctx, cursor, as, by)
 	if err != nil {
 		return nil, err

@@ -69,7 +69,8 @@ func mayClientRepeat(info *errdetails.ErrorInfo) bool {
 	return mayEndBetter && (attempts == "" || attempts == "0") && (processed == "" || processed == "no")
 }
 
-// trailer returns what a failed call tells its caller beside the status: the call's own name, and the pushback.
+// trailer returns what a failed call tells its caller beside the status: the call's own name, the
+// pushback, and where in a trace it was.
 func (l *logLine) trailer(err error) metadata.MD {
 	md := metadata.MD{}
 	if l.id != "" {
@@ -77,6 +78,9 @@ func (l *logLine) trailer(err error) metadata.MD {
 	}
 	if text := pushback(status.Convert(err)); text != "" {
 		md.Set(pushbackKey, text)
+	}
+	if at := l.span.Context(); at.Parent != "" {
+		md.Set(traceKey, at.Parent)
 	}
 	return md
 }

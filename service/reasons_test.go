@@ -31,7 +31,7 @@ type written struct {
 func readCode(t *testing.T) written {
 	t.Helper()
 	var w written
-	isKey := regexp.MustCompile(`^(samsara-[a-z-]+|grpc-retry-pushback-ms|x-request-id|traceparent)$`)
+	isKey := regexp.MustCompile(`^(samsara-[a-z-]+|grpc-retry-pushback-ms|x-request-id|trace(parent|state|response))$`)
 	for _, pattern := range []string{"*.go", "../upstream/*.go", "../internal/authn/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil || len(names) == 0 {

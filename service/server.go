@@ -201,6 +201,7 @@ func (c Config) services(g *gate, feeds *feed.Hub, answering *atomic.Int64) []*g
 		requestRoom:     requestRoom(c.MaxRequestBytes),
 		answering:       answering,
 		gate:            g,
+		tracer:          c.Tracer,
 	}
 	if c.AuditRequired {
 		h.required = c.Audit

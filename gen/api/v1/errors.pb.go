@@ -489,6 +489,8 @@ const (
 	RequestMetadata_REQUEST_METADATA_CALL_ID RequestMetadata = 7
 	// The trace that the call belongs to, by W3C's Trace Context. Its id is in the log.
 	RequestMetadata_REQUEST_METADATA_TRACE_PARENT RequestMetadata = 8
+	// What others have added to that, by W3C's Trace Context. It is passed on if it has at most 512 bytes.
+	RequestMetadata_REQUEST_METADATA_TRACE_STATE RequestMetadata = 9
 )
 
 // Enum value maps for RequestMetadata.
@@ -503,6 +505,7 @@ var (
 		6: "REQUEST_METADATA_ORGANIZATION",
 		7: "REQUEST_METADATA_CALL_ID",
 		8: "REQUEST_METADATA_TRACE_PARENT",
+		9: "REQUEST_METADATA_TRACE_STATE",
 	}
 	RequestMetadata_value = map[string]int32{
 		"REQUEST_METADATA_UNSPECIFIED":   0,
@@ -514,6 +517,7 @@ var (
 		"REQUEST_METADATA_ORGANIZATION":  6,
 		"REQUEST_METADATA_CALL_ID":       7,
 		"REQUEST_METADATA_TRACE_PARENT":  8,
+		"REQUEST_METADATA_TRACE_STATE":   9,
 	}
 )
 
@@ -568,6 +572,9 @@ const (
 	// The call's own name: the caller's, or one of the gateway's if the caller gave none. In the trailer of a call that
 	// fails.
 	ResponseMetadata_RESPONSE_METADATA_CALL_ID ResponseMetadata = 8
+	// Where in a trace the call was, in the form of traceparent, if the gateway makes traces. In the trailer of a call that
+	// fails.
+	ResponseMetadata_RESPONSE_METADATA_TRACE ResponseMetadata = 9
 )
 
 // Enum value maps for ResponseMetadata.
@@ -582,6 +589,7 @@ var (
 		6: "RESPONSE_METADATA_RETRY_PUSHBACK",
 		7: "RESPONSE_METADATA_ORGANIZATION",
 		8: "RESPONSE_METADATA_CALL_ID",
+		9: "RESPONSE_METADATA_TRACE",
 	}
 	ResponseMetadata_value = map[string]int32{
 		"RESPONSE_METADATA_UNSPECIFIED":    0,
@@ -593,6 +601,7 @@ var (
 		"RESPONSE_METADATA_RETRY_PUSHBACK": 6,
 		"RESPONSE_METADATA_ORGANIZATION":   7,
 		"RESPONSE_METADATA_CALL_ID":        8,
+		"RESPONSE_METADATA_TRACE":          9,
 	}
 )
 
@@ -851,7 +860,7 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x15ERROR_INFO_KEY_CALLER\x10\v\x1a\n" +
 	"\xe2\xce\x18\x06caller\x12!\n" +
 	"\x13ERROR_INFO_KEY_RULE\x10\f\x1a\b\xe2\xce\x18\x04rule\x121\n" +
-	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\xce\x03\n" +
+	"\x1bERROR_INFO_KEY_ORGANIZATION\x10\r\x1a\x10\xe2\xce\x18\forganization*\x80\x04\n" +
 	"\x0fRequestMetadata\x12 \n" +
 	"\x1cREQUEST_METADATA_UNSPECIFIED\x10\x00\x12-\n" +
 	"\x16REQUEST_METADATA_RETRY\x10\x01\x1a\x11\xe2\xce\x18\rsamsara-retry\x12/\n" +
@@ -861,7 +870,9 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x1eREQUEST_METADATA_SANDBOX_FAULT\x10\x05\x1a\x19\xe2\xce\x18\x15samsara-sandbox-fault\x122\n" +
 	"\x1dREQUEST_METADATA_ORGANIZATION\x10\x06\x1a\x0f\xe2\xce\x18\vsamsara-org\x12.\n" +
 	"\x18REQUEST_METADATA_CALL_ID\x10\a\x1a\x10\xe2\xce\x18\fx-request-id\x122\n" +
-	"\x1dREQUEST_METADATA_TRACE_PARENT\x10\b\x1a\x0f\xe2\xce\x18\vtraceparent*\xdf\x03\n" +
+	"\x1dREQUEST_METADATA_TRACE_PARENT\x10\b\x1a\x0f\xe2\xce\x18\vtraceparent\x120\n" +
+	"\x1cREQUEST_METADATA_TRACE_STATE\x10\t\x1a\x0e\xe2\xce\x18\n" +
+	"tracestate*\x8f\x04\n" +
 	"\x10ResponseMetadata\x12!\n" +
 	"\x1dRESPONSE_METADATA_UNSPECIFIED\x10\x00\x128\n" +
 	"\x1cRESPONSE_METADATA_REQUEST_ID\x10\x01\x1a\x16\xe2\xce\x18\x12samsara-request-id\x124\n" +
@@ -871,7 +882,8 @@ const file_samsara_gateway_api_v1_errors_proto_rawDesc = "" +
 	"\x18RESPONSE_METADATA_CURSOR\x10\x05\x1a\x12\xe2\xce\x18\x0esamsara-cursor\x12@\n" +
 	" RESPONSE_METADATA_RETRY_PUSHBACK\x10\x06\x1a\x1a\xe2\xce\x18\x16grpc-retry-pushback-ms\x123\n" +
 	"\x1eRESPONSE_METADATA_ORGANIZATION\x10\a\x1a\x0f\xe2\xce\x18\vsamsara-org\x12/\n" +
-	"\x19RESPONSE_METADATA_CALL_ID\x10\b\x1a\x10\xe2\xce\x18\fx-request-id:^\n" +
+	"\x19RESPONSE_METADATA_CALL_ID\x10\b\x1a\x10\xe2\xce\x18\fx-request-id\x12.\n" +
+	"\x17RESPONSE_METADATA_TRACE\x10\t\x1a\x11\xe2\xce\x18\rtraceresponse:^\n" +
 	"\averdict\x12!.google.protobuf.EnumValueOptions\x18\xeb\x89\x03 \x01(\v2\x1f.samsara_gateway.api.v1.VerdictR\averdict:5\n" +
 	"\x03key\x12!.google.protobuf.EnumValueOptions\x18\xec\x89\x03 \x01(\tR\x03keyB\xda\x01\n" +
 	"\x1finternal.samsara.gateway.api.v1B\vErrorsProtoP\x01Z)samsara.internal/gateway/gen/api/v1;apiv1\xa2\x02\aSGApiV1\xaa\x02\x15SamsaraGateway.Api.V1\xba\x02\aSGApiV1\xca\x02\x15SamsaraGateway\\Api\\V1\xe2\x02\x1eSamsaraGateway\\Api\\V1\\Metadata\xea\x02\x17SamsaraGateway::Api::V1b\x06proto3"

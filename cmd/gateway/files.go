@@ -15,6 +15,7 @@ import (
 	"samsara.internal/gateway/internal/policy"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/telemetry"
+	"samsara.internal/gateway/internal/tracing/otlp"
 	"samsara.internal/gateway/upstream"
 )
 
@@ -42,11 +43,24 @@ type files struct {
 	settings *settings
 	// audit is nil without an audit log.
 	audit *audit.Log
-	// stdout is standard output.
-	stdout io.Writer
+	// stdout is standard output, and environ the environment.
+	stdout  io.Writer
+	environ []string
+	// traces is what the environment says of traces.
+	traces otlp.Settings
 	// endpoints and organizations are what the policy is for. The names of organizations change with their file.
 	endpoints     []*endpoint.Endpoint
 	organizations atomic.Pointer[[]string]
+}
+
+// checkTraces reads what the environment says of traces. It is a config.Check.
+func (f *files) checkTraces(*config.Config) (problems []config.Problem) {
+	var errs []error
+	f.traces, errs = otlp.Check(f.environ)
+	for _, err := range errs {
+		problems = append(problems, config.Problem{Err: err})
+	}
+	return problems
 }
 
 // open reads the files of a configuration. It is a config.Check.

@@ -74,9 +74,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			return err
 		}
 		var cfg config.Config
-		files := files{stdout: stdout, endpoints: endpoints}
+		files := files{stdout: stdout, environ: environ, endpoints: endpoints}
 		api := apiOf(endpoints)
-		if cfg, err = config.Load(args, environ, api, files.open, checkProxy); err == nil {
+		if cfg, err = config.Load(args, environ, api, files.open, files.checkTraces, checkProxy); err == nil {
 			files.settings, err = newSettings(cfg, func() (config.Config, error) { return config.Reload(cfg, args, environ, api) })
 			if err != nil {
 				return err

@@ -37,7 +37,11 @@ func (c *callMetrics) follow() {
 // finished counts a call that has ended.
 func (c *callMetrics) finished(_ context.Context, f *service.Finished) {
 	c.follow()
-	c.metrics.CallEnded(telemetry.Call{
+	call := telemetry.Call{
 		Method: f.Method, Caller: f.Caller, Organization: f.Organization, Code: f.Code.String(), Duration: f.Duration,
-	})
+	}
+	if f.Sampled {
+		call.TraceID = f.TraceID
+	}
+	c.metrics.CallEnded(call)
 }

@@ -18,6 +18,7 @@ import (
 	"samsara.internal/gateway/internal/quota"
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/telemetry"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
@@ -60,6 +61,7 @@ type tenants struct {
 	endpoints []*endpoint.Endpoint
 	memory    memory
 	metrics   *telemetry.Metrics
+	tracer    *tracing.Tracer
 	poller    *reload.Poller
 	log       *slog.Logger
 	grants    *grants
@@ -337,7 +339,7 @@ func (t *tenants) serve(own config.Config, target upstreamTarget, spec organizat
 	if made.limiter != nil {
 		made.stops = append(made.stops, func() { _ = made.limiter.Close() }) // Nobody waits for it any more.
 	}
-	if made.client, err = newClient(own, target, t.memory, made.limiter, observer, log); err != nil {
+	if made.client, err = newClient(own, target, t.memory, made.limiter, observer, t.tracer, log); err != nil {
 		made.close()
 		return nil, err
 	}

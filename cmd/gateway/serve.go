@@ -31,6 +31,7 @@ import (
 	"samsara.internal/gateway/internal/reload"
 	"samsara.internal/gateway/internal/sandbox"
 	"samsara.internal/gateway/internal/telemetry"
+	"samsara.internal/gateway/internal/tracing"
 	"samsara.internal/gateway/service"
 	"samsara.internal/gateway/upstream"
 )
@@ -85,6 +86,11 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	endpoints, files := w.endpoints, w.files
 	log.InfoContext(ctx, "configuration", "settings", cfg)
 
+	tracer, stopTraces, err := files.traces.Start(ctx, readBuild().Version, log)
+	if err != nil {
+		return err
+	}
+	defer stopTraces(ctx)
 	metrics, err := telemetry.New(telemetry.Options{Build: readBuild(), Buckets: cfg.MetricsBuckets})
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -124,7 +130,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 	}
 	ready := newReadiness()
 	orgs := newTenants(&tenants{
-		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, poller: poller, log: log, grants: files.grants,
+		cfg: cfg, endpoints: endpoints, memory: memory, metrics: metrics, tracer: tracer, poller: poller, log: log, grants: files.grants,
 		noted: func(names []string) {
 			files.noteOrganizations(names)
 			ready.tell()
@@ -149,7 +155,7 @@ func serve(ctx context.Context, cfg config.Config, w wiring, stderr io.Writer) e
 		return err
 	}
 	defer stopRates()
-	grpcServer, err := newServer(cfg, files, endpoints, orgs, shared, memory, metrics, access, log)
+	grpcServer, err := newServer(cfg, files, endpoints, orgs, shared, memory, metrics, tracer, access, log)
 	if err != nil {
 		return err
 	}
@@ -257,9 +263,10 @@ func embedSandbox(ctx context.Context, cfg config.Config, endpoints []*endpoint.
 	}, nil
 }
 
-func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, observer *telemetry.Organization, log *slog.Logger) (*upstream.Client, error) {
+func newClient(cfg config.Config, target upstreamTarget, memory memory, limiter *quota.Limiter, observer *telemetry.Organization, tracer *tracing.Tracer, log *slog.Logger) (*upstream.Client, error) {
 	how := upstreamConfig(cfg, target, limiter, log)
 	how.Memory, how.Observer, how.ReadObserver, how.RetryObserver = memory.answers, observer, observer, observer
+	how.Tracer = tracer
 	return upstream.New(how)
 }
 
@@ -322,7 +329,7 @@ func watchFiles(metrics *telemetry.Metrics, poller *reload.Poller, files *files)
 	return metrics.WatchCertificates(files.dates)
 }
 
-func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, shared policy.SharedRates, memory memory, metrics *telemetry.Metrics, access service.AccessLog, log *slog.Logger) (*service.Server, error) {
+func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, orgs *tenants, shared policy.SharedRates, memory memory, metrics *telemetry.Metrics, tracer *tracing.Tracer, access service.AccessLog, log *slog.Logger) (*service.Server, error) {
 	descriptors, err := maxDescriptors()
 	if err != nil {
 		return nil, err
@@ -354,6 +361,7 @@ func newServer(cfg config.Config, files *files, endpoints []*endpoint.Endpoint, 
 		Answers:              memory.answers,
 		Requests:             memory.requests,
 		Finished:             newCallMetrics(metrics, files.policyInUse()).finished,
+		Tracer:               tracer,
 		Access:               access,
 		SlowCall:             cfg.SlowCall,
 		DefaultDeadline:      cfg.DefaultDeadline,

@@ -99,7 +99,7 @@ func checkConfig(args, environ []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files := files{stdout: io.Discard, endpoints: endpoints}
+	files := files{stdout: io.Discard, environ: environ, endpoints: endpoints}
 	var fresh string // the audit log, if there was none yet
 	look := func(cfg *config.Config) []config.Problem {
 		if _, err := os.Stat(cfg.AuditFile); cfg.AuditFile != audit.Stdout && errors.Is(err, os.ErrNotExist) {
@@ -107,7 +107,7 @@ func checkConfig(args, environ []string, stdout io.Writer) error {
 		}
 		return nil
 	}
-	cfg, err := config.Load(args[1:], environ, apiOf(endpoints), look, files.open, checkProxy)
+	cfg, err := config.Load(args[1:], environ, apiOf(endpoints), look, files.open, files.checkTraces, checkProxy)
 	if files.audit != nil {
 		files.audit.Close()
 		if fresh != "" { // The gateway that begins it may run as another user.

@@ -56,7 +56,7 @@ func first[T any](all []T, is func(T) bool) (T, bool) {
 
 // Problem says what is wrong with the value of a setting.
 type Problem struct {
-	// Setting is its name, such as api-token-file.
+	// Setting is its name, such as api-token-file; empty: Err says what it is about.
 	Setting string
 	Err     error
 }

@@ -154,6 +154,10 @@ func (l *loader) noArguments(rest []string) {
 func (l *loader) run(c *Config, checks []Check) {
 	for _, check := range checks {
 		for _, p := range check(c) {
+			if p.Setting == "" {
+				l.problem("%v", p.Err)
+				continue
+			}
 			l.problem("%s: %v", l.where(p.Setting), p.Err)
 		}
 	}

@@ -33,6 +33,8 @@ type Call struct {
 	Code string
 	// Duration is the time of the call, without the time that its answer takes to the client.
 	Duration time.Duration
+	// TraceID is that of the trace that the call is sampled in, empty if it is in none. It becomes an exemplar.
+	TraceID string
 }
 
 // calls counts and times gRPC calls: by operation, and by who called for which organization. Not by all of these
@@ -56,7 +58,7 @@ type endKey struct{ method, code string }
 // ended are the series of an operation's calls that end with the same code.
 type ended struct {
 	total   prometheus.Counter
-	seconds prometheus.Observer
+	seconds prometheus.ExemplarObserver
 }
 
 type callerKey struct{ caller, organization, code string }
@@ -84,7 +86,8 @@ func newCalls(buckets []float64) *calls {
 	c.organizations.Store(&map[string]bool{})
 	c.ended.make = func(k endKey) ended {
 		operation := operationName(k.method)
-		return ended{c.total.WithLabelValues(operation, k.code), c.seconds.WithLabelValues(operation)}
+		seconds, _ := c.seconds.WithLabelValues(operation).(prometheus.ExemplarObserver) // as every histogram is
+		return ended{c.total.WithLabelValues(operation, k.code), seconds}
 	}
 	ofCaller := func(k callerKey) callerSeries {
 		return callerSeries{
@@ -114,7 +117,11 @@ func (m *Metrics) CallEnded(call Call) {
 	c := m.calls
 	byOperation := c.ended.of(endKey{call.Method, call.Code})
 	byOperation.total.Inc()
-	byOperation.seconds.Observe(call.Duration.Seconds())
+	var exemplar prometheus.Labels
+	if call.TraceID != "" {
+		exemplar = prometheus.Labels{"trace_id": call.TraceID}
+	}
+	byOperation.seconds.ObserveWithExemplar(call.Duration.Seconds(), exemplar) // without one if it is nil
 	if !(*c.organizations.Load())[call.Organization] {
 		call.Organization = noOrganization
 	}

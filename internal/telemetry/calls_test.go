@@ -3,6 +3,9 @@ package telemetry_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -222,5 +225,21 @@ func TestCounting_allocatesNothing(t *testing.T) { //nolint:paralleltest // Allo
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations, want 0", allocs)
+	}
+}
+
+// TestCalls_exemplars scrapes as Prometheus does that takes native histograms: exemplars are in no other format.
+func TestCalls_exemplars(t *testing.T) {
+	t.Parallel()
+	m := newMetrics(t)
+	const sampled = "0af7651916cd43dd8448eb211c80319c"
+	m.CallEnded(telemetry.Call{Method: getVehicle, Code: "OK", Duration: time.Second})
+	m.CallEnded(telemetry.Call{Method: getVehicle, Code: "OK", Duration: time.Second, TraceID: sampled})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+	r.Header.Set("Accept", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
+	w := httptest.NewRecorder()
+	m.Handler(slog.New(slog.DiscardHandler)).ServeHTTP(w, r)
+	if n := strings.Count(w.Body.String(), sampled); n == 0 {
+		t.Error("the trace of the call is not there")
 	}
 }

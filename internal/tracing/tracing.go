@@ -237,12 +237,12 @@ const maxStateBytes = 512
 
 // Context returns where in a trace a span is.
 func (s Span) Context() Context {
-	if s.span == nil {
+	if s.span == nil || !s.span.SpanContext().IsValid() {
 		return Context{}
 	}
-	var at Context
-	propagation.TraceContext{}.Inject(trace.ContextWithSpan(context.Background(), s.span), &at)
-	return at
+	at := s.span.SpanContext()
+	flags := at.TraceFlags() & (trace.FlagsSampled | trace.FlagsRandom)
+	return Context{"00-" + at.TraceID().String() + "-" + at.SpanID().String() + "-" + flags.String(), at.TraceState().String()}
 }
 
 // Get implements propagation.TextMapCarrier.

@@ -118,7 +118,7 @@ func (p *parameters) read(wire []byte) bool {
 	p.set = p.room[:0]
 	for len(wire) > 0 {
 		number, typ, n := protowire.ConsumeTag(wire)
-		if n < 0 || typ == protowire.StartGroupType || typ == protowire.EndGroupType {
+		if n < 0 || number > protowire.MaxValidNumber || typ == protowire.StartGroupType || typ == protowire.EndGroupType {
 			return false
 		}
 		size := protowire.ConsumeFieldValue(number, typ, wire[n:])

@@ -24,7 +24,7 @@ func readTag(wire []byte) (wireTag, bool) {
 		return wireTag{protowire.Number(c >> 3), protowire.Type(c & 7), 1}, c >= 8
 	}
 	number, typ, n := protowire.ConsumeTag(wire)
-	return wireTag{number, typ, n}, n > 0
+	return wireTag{number, typ, n}, n > 0 && number <= protowire.MaxValidNumber
 }
 
 // skip returns what follows a field that starts with the tag t. Groups it leaves to protobuf.

@@ -88,13 +88,14 @@ type parameters struct {
 type wireParameter struct {
 	field protoreflect.FieldDescriptor
 	value protoreflect.Value
-	many  wireList
+	many  []protoreflect.Value
 }
 
-type wireList []protoreflect.Value
+// Len implements values.
+func (p *wireParameter) Len() int { return len(p.many) }
 
-func (l wireList) Len() int                     { return len(l) }
-func (l wireList) Get(i int) protoreflect.Value { return l[i] }
+// Get implements values.
+func (p *wireParameter) Get(i int) protoreflect.Value { return p.many[i] }
 
 func (p *parameters) find(fd protoreflect.FieldDescriptor) *wireParameter {
 	for i := range p.set {
@@ -111,7 +112,7 @@ func (p *parameters) Has(fd protoreflect.FieldDescriptor) bool { return p.find(f
 // Get implements source, of a field that is there.
 func (p *parameters) Get(fd protoreflect.FieldDescriptor) protoreflect.Value { return p.find(fd).value }
 
-func (p *parameters) list(fd protoreflect.FieldDescriptor) values { return p.find(fd).many }
+func (p *parameters) list(fd protoreflect.FieldDescriptor) values { return p.find(fd) }
 
 // read reads the parameters. It returns false if the message has to be built. Bodies are skipped.
 func (p *parameters) read(wire []byte) bool {
@@ -166,6 +167,9 @@ func (p *parameters) add(fd protoreflect.FieldDescriptor, typ protowire.Type, wi
 		wire = values
 	} else if typ != want {
 		return false
+	}
+	if is.many == nil {
+		is.many = make([]protoreflect.Value, 0, 4)
 	}
 	for len(wire) > 0 {
 		v, n := readValue(fd.Kind(), wire)

@@ -97,10 +97,12 @@ type memberWriter struct {
 	// nil if there is no other one.
 	line []int
 
-	// What follows is for the wire. root is whether it is a root field, implicit whether zero counts as unset,
+	// What follows is for the wire. next is the key after a comma; text is whether the field is a single text
+	// with presence, which most are. root is whether it is a root field, implicit whether zero counts as unset,
 	// and groups has a bit for its line and one for its oneof.
-	root, implicit bool
-	groups         uint64
+	next                 string
+	text, root, implicit bool
+	groups               uint64
 }
 
 // shape is how a field holds its values.

@@ -75,10 +75,11 @@ func (o *objectWriter) appendWire(dst, wire []byte, depth int) ([]byte, bool) {
 			}
 			always = always[1:]
 		}
-		if len(dst) > start {
-			dst = append(dst, ',')
+		key := f.next
+		if len(dst) == start {
+			key = f.key
 		}
-		if dst, wire, ok = f.appendWire(append(dst, f.key...), rest, t, depth+1); !ok {
+		if dst, wire, ok = f.appendWire(append(dst, key...), rest, t, depth+1); !ok {
 			return dst, false
 		}
 	}
@@ -134,6 +135,14 @@ func (s shape) empty() string {
 // appendWire writes the values of a field, the first of which has the tag t at the start of wire. rest is what
 // follows the run of them.
 func (f *memberWriter) appendWire(dst, wire []byte, t wireTag, depth int) (out, rest []byte, ok bool) {
+	if f.text && t.wire == protowire.BytesType {
+		value, rest, ok := readBytes(wire[t.size:])
+		if !ok {
+			return dst, wire, false
+		}
+		dst, ok = appendJSONBytes(dst, value)
+		return dst, rest, ok
+	}
 	switch f.shape {
 	case list:
 		return f.value.appendWireList(dst, wire, t, depth)
@@ -163,7 +172,7 @@ func (w *valueWriter) appendWireList(dst, wire []byte, t wireTag, depth int) (ou
 		return dst, wire, false
 	}
 	dst = append(dst, '[')
-	if scalar, packable := w.packed(); packable && t.wire == protowire.BytesType {
+	if scalar := wireTypes[w.kind]; scalar != protowire.BytesType && t.wire == protowire.BytesType {
 		values, n := protowire.ConsumeBytes(wire[t.size:])
 		if n < 0 || len(values) == 0 {
 			return dst, wire, false

@@ -54,6 +54,8 @@ func (o *objectWriter) compileWire() {
 		f := &o.members[i]
 		f.root = slices.Contains(o.roots, i)
 		f.implicit = f.shape == singular && !f.field.HasPresence()
+		f.text = f.shape == singular && f.value.kind == protoreflect.StringKind && !f.implicit
+		f.next = "," + f.key
 		if oneof := f.field.ContainingOneof(); oneof != nil && !oneof.IsSynthetic() {
 			join(f, oneof.FullName())
 		}

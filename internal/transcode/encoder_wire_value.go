@@ -55,23 +55,17 @@ func readBytes(wire []byte) (value, rest []byte, ok bool) {
 	return value, wire[n:], true
 }
 
-// packed returns how values are on the wire in a packed list, and whether they can be packed.
-func (w *valueWriter) packed() (protowire.Type, bool) {
-	switch w.kind {
-	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
-		return protowire.BytesType, false
-	case protoreflect.DoubleKind, protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind:
-		return protowire.Fixed64Type, true
-	case protoreflect.FloatKind, protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind:
-		return protowire.Fixed32Type, true
-	default:
-		return protowire.VarintType, true
-	}
+// wireTypes are how values of each kind are on the wire. Enums and groups are not written.
+var wireTypes = [...]protowire.Type{ //nolint:gochecknoglobals // a table
+	protoreflect.MessageKind: protowire.BytesType, protoreflect.StringKind: protowire.BytesType, protoreflect.BytesKind: protowire.BytesType,
+	protoreflect.DoubleKind: protowire.Fixed64Type, protoreflect.Fixed64Kind: protowire.Fixed64Type, protoreflect.Sfixed64Kind: protowire.Fixed64Type,
+	protoreflect.FloatKind: protowire.Fixed32Type, protoreflect.Fixed32Kind: protowire.Fixed32Type, protoreflect.Sfixed32Kind: protowire.Fixed32Type,
+	protoreflect.Sint64Kind: protowire.VarintType, // and all the others: it is zero
 }
 
 // appendWire writes the value at the start of wire, which is of the given type.
 func (w *valueWriter) appendWire(dst, wire []byte, typ protowire.Type, depth int) (out, rest []byte, ok bool) {
-	if want, _ := w.packed(); typ != want {
+	if want := wireTypes[w.kind]; typ != want {
 		return dst, wire, false
 	}
 	switch typ {

@@ -237,7 +237,7 @@ func readValue(kind protoreflect.Kind, wire []byte) (protoreflect.Value, int) {
 		case protoreflect.Fixed64Kind:
 			return protoreflect.ValueOfUint64(v), n
 		default:
-			return protoreflect.ValueOfInt64(int64(v)), n //nolint:gosec // it is the number's own form
+			return protoreflect.ValueOfInt64(int64(v)), n
 		}
 	case protowire.Fixed32Type:
 		v, n := protowire.ConsumeFixed32(wire)
@@ -247,7 +247,7 @@ func readValue(kind protoreflect.Kind, wire []byte) (protoreflect.Value, int) {
 		case protoreflect.Fixed32Kind:
 			return protoreflect.ValueOfUint32(v), n
 		default:
-			return protoreflect.ValueOfInt32(int32(v)), n //nolint:gosec // it is the number's own form
+			return protoreflect.ValueOfInt32(int32(v)), n
 		}
 	default:
 		v, n := protowire.ConsumeVarint(wire)
@@ -263,14 +263,14 @@ func varint(kind protoreflect.Kind, v uint64) protoreflect.Value {
 	case protoreflect.Uint64Kind:
 		return protoreflect.ValueOfUint64(v)
 	case protoreflect.Uint32Kind:
-		return protoreflect.ValueOfUint32(uint32(v)) //nolint:gosec // see above
+		return protoreflect.ValueOfUint32(uint32(v))
 	case protoreflect.Sint64Kind:
 		return protoreflect.ValueOfInt64(protowire.DecodeZigZag(v))
 	case protoreflect.Sint32Kind:
-		return protoreflect.ValueOfInt32(int32(protowire.DecodeZigZag(v & math.MaxUint32))) //nolint:gosec // see above
+		return protoreflect.ValueOfInt32(int32(protowire.DecodeZigZag(v & math.MaxUint32)))
 	case protoreflect.Int32Kind:
-		return protoreflect.ValueOfInt32(int32(v)) //nolint:gosec // see above
+		return protoreflect.ValueOfInt32(int32(v))
 	default:
-		return protoreflect.ValueOfInt64(int64(v)) //nolint:gosec // see above
+		return protoreflect.ValueOfInt64(int64(v))
 	}
 }

@@ -21,7 +21,7 @@ func TestBindWire_allocations(t *testing.T) { //nolint:paralleltest // AllocsPer
 		"a read":  {"GET", "/fleet/vehicles/stats", `{"types": ["gps", "engineStates"], "after": "MjkY2", "tagIds": ["1", "2"]}`, 10},
 		"a write": {"PATCH", "/fleet/routes/{id}", `{"id": "17", "name": "Route", "notes": "by the river", "stops": [{"name": "one", "singleUseLocation": {"latitude": 37.5, "longitude": -122.25, "address": "1 Main St"}}]}`, 5},
 	}
-	for name, test := range tests {
+	for name, test := range tests { //nolint:paralleltest // see above
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // see above
 			e := endpoint.Find(all, test.method, test.path)
 			m := e.Input.New().Interface()

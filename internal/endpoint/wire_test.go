@@ -78,7 +78,7 @@ func TestBindWire_asBind(t *testing.T) {
 	t.Parallel()
 	for i, e := range surface(t) {
 		for seed := range uint64(6) {
-			r := rand.New(rand.NewPCG(uint64(i), seed)) //nolint:gosec // it is positive
+			r := rand.New(rand.NewPCG(uint64(i), seed))
 			wire := randomRequest(t, r, e)
 			checkBindWire(t, e, wire)
 			if wire = testproto.Mutate(r, wire); readableRequest(e, wire) {

@@ -48,7 +48,7 @@ func random(r *rand.Rand, fd protoreflect.FieldDescriptor, zero protoreflect.Val
 		Fill(r, zero.Message(), depth-1)
 		return zero
 	case protoreflect.EnumKind:
-		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(bits & 7)) //nolint:gosec // it fits
+		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(bits & 7))
 	case protoreflect.BoolKind:
 		return protoreflect.ValueOfBool(bits&1 == 1)
 	case protoreflect.StringKind:
@@ -61,13 +61,13 @@ func random(r *rand.Rand, fd protoreflect.FieldDescriptor, zero protoreflect.Val
 	case protoreflect.FloatKind:
 		return protoreflect.ValueOfFloat32(float32(bits) / 3)
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind:
-		return protoreflect.ValueOfInt32(int32(bits)) //nolint:gosec // any number will do
+		return protoreflect.ValueOfInt32(int32(bits))
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return protoreflect.ValueOfUint32(uint32(bits)) //nolint:gosec // any number will do
+		return protoreflect.ValueOfUint32(uint32(bits))
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		return protoreflect.ValueOfUint64(bits)
 	default:
-		return protoreflect.ValueOfInt64(int64(bits)) //nolint:gosec // any number will do
+		return protoreflect.ValueOfInt64(int64(bits))
 	}
 }
 
@@ -103,7 +103,7 @@ func Mutate(r *rand.Rand, wire []byte) []byte {
 		if r.IntN(2) == 0 {
 			return out[:r.IntN(len(out))]
 		}
-		out[r.IntN(len(out))] = byte(r.Uint32()) //nolint:gosec // any byte will do
+		out[r.IntN(len(out))] = byte(r.Uint32())
 		return out
 	}
 	var out []byte

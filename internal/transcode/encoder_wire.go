@@ -7,15 +7,15 @@ import (
 )
 
 // AppendWire appends what [Encoder.Append] would append, without a mask, of the message that wire holds. It
-// builds no message, which takes a seventh of the time. Fields that are not the encoder's are skipped, in
+// builds no message, which takes a sixth of the time. Fields that are not the encoder's are skipped, in
 // whatever order they are.
 //
 // It reports false for all that it does not take, and dst is then returned as it came: for what Append
 // refuses, for a required field that [Encoder.Missing] would find, for bytes that are no message, and for
 // bytes that are one although serializers do not write it so. In the latter fields are not in the order of
 // their numbers, a field is in more than one run, several fields of a line or oneof are there, a value
-// without presence is zero, or an entry of a map does not have its key and then its value. The caller builds the message
-// then: that way alone knows what is wrong.
+// without presence is zero, or an entry of a map does not have its key and then its value. The caller builds the
+// message then: that way alone knows what is wrong.
 func (e *Encoder) AppendWire(dst, wire []byte) ([]byte, bool) {
 	out, ok := e.top.appendWire(dst, wire, 0)
 	if !ok {
@@ -177,7 +177,7 @@ func (w *valueWriter) appendWireList(dst, wire []byte, t wireTag, depth int) (ou
 		if n < 0 || len(values) == 0 {
 			return dst, wire, false
 		}
-		for ok := true; ; dst = append(dst, ',') {
+		for ; ; dst = append(dst, ',') {
 			if dst, values, ok = w.appendWire(dst, values, scalar, depth+1); !ok {
 				return dst, wire, false
 			}

@@ -84,7 +84,7 @@ func (w *wireObject) put(number protoreflect.FieldNumber, i int) {
 	for int(number) >= len(w.near) {
 		w.near = append(w.near, -1)
 	}
-	w.near[number] = int16(i) //nolint:gosec // there are fewer members than numbers
+	w.near[number] = int16(i)
 }
 
 // met is what has been met of an object.

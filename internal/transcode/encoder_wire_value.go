@@ -120,7 +120,7 @@ func (w *valueWriter) appendFixed64(dst []byte, v uint64) ([]byte, bool) {
 	case protoreflect.Fixed64Kind:
 		return strconv.AppendUint(dst, v, 10), true
 	default:
-		return strconv.AppendInt(dst, int64(v), 10), true //nolint:gosec // it is the number's own form
+		return strconv.AppendInt(dst, int64(v), 10), true
 	}
 }
 
@@ -131,7 +131,7 @@ func (w *valueWriter) appendFixed32(dst []byte, v uint32) ([]byte, bool) {
 	case protoreflect.Fixed32Kind:
 		return strconv.AppendUint(dst, uint64(v), 10), true
 	default:
-		return strconv.AppendInt(dst, int64(int32(v)), 10), true //nolint:gosec // it is the number's own form
+		return strconv.AppendInt(dst, int64(int32(v)), 10), true
 	}
 }
 
@@ -147,11 +147,11 @@ func (w *valueWriter) appendVarint(dst []byte, v uint64) []byte {
 	case protoreflect.Sint64Kind:
 		return strconv.AppendInt(dst, protowire.DecodeZigZag(v), 10)
 	case protoreflect.Sint32Kind:
-		return strconv.AppendInt(dst, int64(int32(protowire.DecodeZigZag(v&math.MaxUint32))), 10) //nolint:gosec // see above
+		return strconv.AppendInt(dst, int64(int32(protowire.DecodeZigZag(v&math.MaxUint32))), 10)
 	case protoreflect.Int32Kind:
-		return strconv.AppendInt(dst, int64(int32(v)), 10) //nolint:gosec // see above
+		return strconv.AppendInt(dst, int64(int32(v)), 10)
 	default:
-		return strconv.AppendInt(dst, int64(v), 10) //nolint:gosec // see above
+		return strconv.AppendInt(dst, int64(v), 10)
 	}
 }
 

@@ -25,6 +25,15 @@ import (
 // large answer shows whether its client reads.
 const pieceBytes = 256 << 10
 
+// request is the request of an operation. The codec binds it instead of making a message of it, because the
+// bytes are grpc's again once the codec has seen them.
+type request struct {
+	endpoint *endpoint.Endpoint
+	bound    endpoint.Request
+	// refused is what is wrong with the request, which is a message.
+	refused *endpoint.ArgumentError
+}
+
 // frame is a response whose message is already in wire form. It is sent as it is, and released
 // once grpc has written it or given it up.
 type frame struct{ *upstream.Response }
@@ -32,7 +41,8 @@ type frame struct{ *upstream.Response }
 // compressed is a frame that grpc makes a compressed copy of. It is released once the copy is made.
 type compressed struct{ *upstream.Response }
 
-// codec passes messages in wire form on as they are, and uses grpc's protobuf codec for all others. It is
+// codec passes messages in wire form on as they are, binds requests of operations, and uses grpc's protobuf codec
+// for all others. It is
 // forced on the server rather than registered, because the registry is global. It alone hands memory to grpc.
 type codec struct{ encoding.CodecV2 }
 
@@ -60,6 +70,21 @@ func (c codec) Marshal(v any) (mem.BufferSlice, error) {
 	default:
 		return c.CodecV2.Marshal(v)
 	}
+}
+
+// Unmarshal implements encoding.CodecV2.
+func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
+	in, ok := v.(*request)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	buffer := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer buffer.Free()
+	var err error
+	if in.bound, err = in.endpoint.BindWire(buffer.ReadOnlyData()); errors.As(err, &in.refused) {
+		return nil
+	}
+	return err
 }
 
 // handOver appends wire, and passes its lease to grpc, if it has one.

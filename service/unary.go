@@ -54,16 +54,16 @@ func (h *handler) operation(e *endpoint.Endpoint) grpc.MethodDesc {
 		if err != nil {
 			return nil, err
 		}
-		in := e.Input.New()
-		if err := h.receive(ctx, from, decode, in.Interface()); err != nil {
+		in := request{endpoint: e}
+		if err := h.receive(ctx, from, decode, &in); err != nil {
 			return nil, err
 		}
 		h.answering.Add(1)
 		defer h.answering.Add(-1)
-		bound, err := e.Bind(in)
-		if err != nil {
-			return nil, refusal(e, err)
+		if in.refused != nil {
+			return nil, refusal(e, in.refused)
 		}
+		bound := in.bound
 		resp, err := h.do(ctx, from, org, org.operations.of[e].unary, upstream.Request{Path: bound.Path, Query: bound.Query, Body: bound.Body})
 		if err != nil {
 			return nil, err

@@ -44,9 +44,10 @@ func (e *Endpoint) Bind(m protoreflect.Message) (Request, error) {
 		return Request{}, wrongMessage(m, e.Input)
 	}
 	b := binding{line: make([]byte, 0, 256)}
-	b.path(e.path, m)
+	from := built{m}
+	b.path(e.path, from)
 	path := len(b.line)
-	b.query(e.query, m)
+	b.query(e.query, from)
 	body := b.body(e, m)
 	if len(b.violations) > 0 {
 		return Request{}, &ArgumentError{Violations: b.violations}
@@ -77,7 +78,7 @@ func (b *binding) violation(field, description string) {
 	}
 }
 
-func (b *binding) path(segments []segment, m protoreflect.Message) {
+func (b *binding) path(segments []segment, m source) {
 	for _, s := range segments {
 		b.line = append(b.line, '/')
 		if len(s.fields) == 0 {
@@ -103,7 +104,7 @@ func (b *binding) path(segments []segment, m protoreflect.Message) {
 
 // one returns the field of a parameter that counts: set, the one found so far or nil, or else older if that
 // is set. If both are set, that is a violation.
-func (b *binding) one(set, older protoreflect.FieldDescriptor, m protoreflect.Message) protoreflect.FieldDescriptor {
+func (b *binding) one(set, older protoreflect.FieldDescriptor, m source) protoreflect.FieldDescriptor {
 	switch {
 	case !m.Has(older):
 		return set
@@ -119,7 +120,7 @@ func notTogether(older protoreflect.FieldDescriptor) string {
 	return fmt.Sprintf("must not be set together with %s, which is the same parameter", older.Name())
 }
 
-func (b *binding) query(parameters []parameter, m protoreflect.Message) {
+func (b *binding) query(parameters []parameter, m source) {
 	start := len(b.line)
 	for i := range parameters {
 		p := b.form(&parameters[i], m)
@@ -133,24 +134,23 @@ func (b *binding) query(parameters []parameter, m protoreflect.Message) {
 			b.line = append(b.line, '&')
 		}
 		b.line = append(b.line, p.key...)
-		v := m.Get(p.field)
 		switch {
 		case p.set:
-			b.set(p, v.List())
+			b.set(p, m.list(p.field))
 		case p.field.IsList():
-			values := v.List()
+			values := m.list(p.field)
 			for i := 0; i < values.Len() && !b.full; i++ {
 				b.separate(p, i)
 				b.value(p.field, values.Get(i), keptInQuery)
 			}
 		default:
-			b.value(p.field, v, keptInQuery)
+			b.value(p.field, m.Get(p.field), keptInQuery)
 		}
 	}
 }
 
 // form returns the form of a parameter that m has, nil if it has none.
-func (b *binding) form(newest *parameter, m protoreflect.Message) *parameter {
+func (b *binding) form(newest *parameter, m source) *parameter {
 	var set *parameter
 	if m.Has(newest.field) {
 		set = newest
@@ -180,7 +180,7 @@ func (b *binding) separate(p *parameter, i int) {
 }
 
 // set adds the values of a list in the order of their texts, each once. Most lists come in this order.
-func (b *binding) set(p *parameter, values protoreflect.List) {
+func (b *binding) set(p *parameter, values values) {
 	start, found := len(b.line), len(b.violations)
 	var last []byte
 	for i := range values.Len() {
@@ -199,7 +199,7 @@ func (b *binding) set(p *parameter, values protoreflect.List) {
 	}
 }
 
-func (b *binding) sort(p *parameter, values protoreflect.List) {
+func (b *binding) sort(p *parameter, values values) {
 	start := len(b.line)
 	texts := make([]string, 0, values.Len())
 	for i := 0; i < values.Len() && !b.full; i++ {

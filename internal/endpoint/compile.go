@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -117,8 +118,10 @@ func (e *Endpoint) bindFields() (problems []error) {
 	for i := range fields.Len() {
 		byNumber = append(byNumber, fields.Get(i))
 	}
+	e.byNumber = map[protowire.Number]protoreflect.FieldDescriptor{}
 	slices.SortFunc(byNumber, func(a, b protoreflect.FieldDescriptor) int { return cmp.Compare(a.Number(), b.Number()) })
 	for _, fd := range byNumber {
+		e.byNumber[fd.Number()] = fd
 		switch in := transcode.FieldOptions(fd).GetIn(); in {
 		case apiv1.Location_LOCATION_PATH:
 			e.PathFields = append(e.PathFields, fd)
@@ -126,6 +129,7 @@ func (e *Endpoint) bindFields() (problems []error) {
 			e.QueryFields = append(e.QueryFields, fd)
 		case apiv1.Location_LOCATION_BODY:
 			e.BodyFields = append(e.BodyFields, fd)
+			e.byNumber[fd.Number()] = nil
 		case apiv1.Location_LOCATION_UPDATE_MASK:
 			if e.mask != nil {
 				problems = append(problems, fmt.Errorf("field %s: %s is an update mask already", fd.Name(), e.mask.Name()))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	apiv1 "samsara.internal/gateway/gen/api/v1"
@@ -50,6 +51,8 @@ type Endpoint struct {
 	mask protoreflect.FieldDescriptor
 	// cursor are the fields that hold the cursor or page number, none if there is none.
 	cursor line
+	// byNumber has the fields of the request, with nil for each of the body.
+	byNumber map[protowire.Number]protoreflect.FieldDescriptor
 }
 
 // line are the fields of one parameter, the newest first.

@@ -2,7 +2,7 @@
 // descriptors.
 //
 // A Decoder reads JSON once and appends the wire form of one message; it builds no message in between.
-// An Encoder writes fields of a message as JSON. A Compiler makes both, at start-up.
+// An Encoder writes fields of a message as JSON, or of its wire form. A Compiler makes both, at start-up.
 //
 // # Guarantees
 //
@@ -121,5 +121,5 @@
 //
 // In the order in which they are to be read: compiler, program, decoder, fields, line, wrap, value,
 // number, text, skip, key, wire, absent, drift, encoder, encoder_compile, encoder_options, encoder_mask,
-// encoder_line, encoder_missing, encoder_text.
+// encoder_line, encoder_missing, encoder_text, encoder_wire, encoder_wire_value, encoder_wire_compile.
 package transcode

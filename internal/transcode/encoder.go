@@ -81,6 +81,7 @@ type objectWriter struct {
 	whole bool
 	// demands is whether a required field may be missing from the object or below it.
 	demands bool
+	wire    wireObject
 }
 
 // memberWriter writes one field.
@@ -95,6 +96,13 @@ type memberWriter struct {
 	// line are the indices of the fields that are the same member, this one among them and the newest first;
 	// nil if there is no other one.
 	line []int
+
+	// What follows is for the wire. next is the key after a comma; text is whether the field is a single text
+	// with presence, which most are. root is whether it is a root field, implicit whether zero counts as unset,
+	// and groups has a bit for its line and one for its oneof.
+	next                 string
+	text, root, implicit bool
+	groups               uint64
 }
 
 // shape is how a field holds its values.
@@ -109,8 +117,9 @@ const (
 // valueWriter writes one value of a field: an element of a list, a value of a map.
 type valueWriter struct {
 	kind protoreflect.Kind
-	// object writes messages; nil for messages that stand for any JSON.
+	// object writes messages; nil for messages that stand for any JSON, of which native says which.
 	object *objectWriter
+	native native
 }
 
 // append writes m as an object. depth is how many arrays and objects are open around it.

@@ -22,6 +22,9 @@ func (*Compiler) Encoder(md protoreflect.MessageDescriptor, fields []protoreflec
 		return nil, errors.Join(b.problems...)
 	}
 	markDemands(b.all)
+	for _, o := range b.all {
+		o.compileWire()
+	}
 	return &Encoder{top: top}, nil
 }
 
@@ -131,6 +134,7 @@ func (b *encoderBuilder) value(fd protoreflect.FieldDescriptor) valueWriter {
 	case protoreflect.MessageKind:
 		switch md := fd.Message(); {
 		case isNative(md):
+			w.native = nativeOf(md)
 		case md.FullName().Parent() == "google.protobuf":
 			b.problem(fd, "is of type %s, which has no JSON form here", md.FullName())
 		default:
@@ -148,6 +152,17 @@ func isNative(md protoreflect.MessageDescriptor) bool {
 		return true
 	}
 	return false
+}
+
+func nativeOf(md protoreflect.MessageDescriptor) native {
+	switch md.Name() {
+	case "Struct":
+		return nativeStruct
+	case "ListValue":
+		return nativeList
+	default:
+		return nativeValue
+	}
 }
 
 // markDemands marks the objects in or below which a required field may be missing. Messages recur, so it

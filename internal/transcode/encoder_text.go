@@ -1,6 +1,7 @@
 package transcode
 
 import (
+	"encoding/binary"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -9,10 +10,49 @@ import (
 // appendJSONString appends s quoted. Only what JSON demands is escaped. It reports false if s is not valid
 // UTF-8, which JSON cannot hold.
 func appendJSONString(dst []byte, s string) ([]byte, bool) {
-	const hex = "0123456789abcdef"
 	if !utf8.ValidString(s) {
 		return dst, false
 	}
+	return appendQuoted(dst, s), true
+}
+
+// appendJSONBytes is appendJSONString. Most texts need neither the check nor the search of it.
+func appendJSONBytes(dst, s []byte) ([]byte, bool) {
+	if isPlain(s) {
+		dst = append(dst, '"')
+		dst = append(dst, s...)
+		return append(dst, '"'), true
+	}
+	if !utf8.Valid(s) {
+		return dst, false
+	}
+	return appendQuoted(dst, s), true
+}
+
+// isPlain reports whether s is ASCII that needs no escape. It looks at eight bytes at a time: no byte of them
+// may have its high bit set, or get it from one of the subtractions, which a byte below the bound does.
+func isPlain(s []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	bad := func(v uint64) bool {
+		quote, slash := v^ones*'"', v^ones*'\\'
+		return (v|(v-ones*' ')|(quote-ones)|(slash-ones))&highs != 0
+	}
+	for len(s) >= 8 {
+		if bad(binary.LittleEndian.Uint64(s)) {
+			return false
+		}
+		s = s[8:]
+	}
+	for _, c := range s {
+		if c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendQuoted[T string | []byte](dst []byte, s T) []byte {
+	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(s); i++ {
@@ -36,7 +76,7 @@ func appendJSONString(dst []byte, s string) ([]byte, bool) {
 		}
 	}
 	dst = append(dst, s[start:]...)
-	return append(dst, '"'), true
+	return append(dst, '"')
 }
 
 // appendJSONFloat appends the shortest number that reads back as f at the given size in bits,

@@ -118,6 +118,10 @@ func BenchmarkEncode(b *testing.B) {
 		if err := protojson.Unmarshal(fleet.Route(size), route.Interface()); err != nil {
 			b.Fatal(err)
 		}
+		wire, err := proto.Marshal(route.Interface())
+		if err != nil {
+			b.Fatal(err)
+		}
 		var body []byte
 		run := func(by string, encode func() error) {
 			b.Run(strconv.Itoa(size)+"/"+by, func(b *testing.B) {
@@ -126,12 +130,29 @@ func BenchmarkEncode(b *testing.B) {
 				b.SetBytes(int64(len(body)))
 			})
 		}
-		run("gateway", func() (err error) {
-			body, err = encoder.Append(body[:0], route, nil)
+		run("gateway", func() error {
+			var ok bool
+			if body, ok = encoder.AppendWire(body[:0], wire); !ok {
+				b.Error("not taken")
+			}
+			return nil
+		})
+		run("message", func() error {
+			m := patch.Input.New()
+			if err := proto.Unmarshal(wire, m.Interface()); err != nil {
+				return err
+			}
+			var err error
+			body, err = encoder.Append(body[:0], m, nil)
 			return err
 		})
-		run("protojson", func() (err error) {
-			body, err = protojson.MarshalOptions{}.MarshalAppend(body[:0], route.Interface())
+		run("protojson", func() error {
+			m := patch.Input.New()
+			if err := proto.Unmarshal(wire, m.Interface()); err != nil {
+				return err
+			}
+			var err error
+			body, err = protojson.MarshalOptions{}.MarshalAppend(body[:0], m.Interface())
 			return err
 		})
 	}

@@ -63,7 +63,8 @@ func results(gatewayMicros int) *report.Results {
 				add(size*4, "Decode/%d/%s/valid", size, order)
 			}
 			add(size, "Encode/%d/gateway", size)
-			add(size*2, "Encode/%d/protojson", size)
+			add(size*7, "Encode/%d/message", size)
+			add(size*12, "Encode/%d/protojson", size)
 		}
 		add(1000, "Methods/1")
 		add(1050, "Methods/387")

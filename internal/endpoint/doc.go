@@ -28,6 +28,6 @@
 //
 // # Files
 //
-// In the order in which they are to be read: endpoint, load, compile, template, bind, escape, find,
+// In the order in which they are to be read: endpoint, load, compile, template, bind, wire, escape, find,
 // load_stream, stream, page.
 package endpoint

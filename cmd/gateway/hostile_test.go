@@ -458,7 +458,7 @@ func TestTime_deadlineEndsTheCall(t *testing.T) {
 // handledVehicles returns how many calls of the vehicles service have ended.
 func handledVehicles(t *testing.T, admin string) float64 {
 	t.Helper()
-	return metric(t, admin, "samsara_gateway_calls_total", `grpc_service="samsara_gateway.vehicles.v1.VehiclesService"`)
+	return metric(t, admin, "samsara_gateway_calls_total", `operation="VehiclesService/`)
 }
 
 // mostResident is the most resident memory of a gateway at its defaults while clients send requests that

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,7 @@ import (
 
 	locationandspeedv1 "samsara.internal/gateway/gen/location_and_speed/v1"
 	tagsv1 "samsara.internal/gateway/gen/tags/v1"
+	"samsara.internal/gateway/internal/testenv"
 )
 
 const (
@@ -77,6 +79,7 @@ func (c *collector) spans() (spans []*tracev1.Span, text string) {
 // startCollector returns a collector, and the environment of a gateway that exports to it by a protocol.
 func startCollector(t *testing.T, protocol string, env ...string) (*collector, []string) {
 	t.Helper()
+	testenv.Processes(t)
 	c := new(collector)
 	var at string
 	if protocol == "grpc" {
@@ -90,7 +93,7 @@ func startCollector(t *testing.T, protocol string, env ...string) (*collector, [
 		go func() { done <- server.Serve(l) }()
 		t.Cleanup(func() {
 			server.Stop()
-			if err := <-done; err != nil {
+			if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				t.Error(err)
 			}
 		})
